@@ -1,0 +1,101 @@
+/**
+ * The spec of `ApiSecurityPolicy` and `ClusterApiSecurityPolicy`: the one source of the static types, the CRDs,
+ * the check of files and the reference page. A section that is not here does not exist: using it is an error.
+ */
+import { defaulted, described, object, optional, ruled } from "../schema/schema.ts";
+import type { Infer } from "../schema/schema.ts";
+import { authentication } from "./authentication.ts";
+import { labelSelector, mode, targetRefs } from "./common.ts";
+import { operations } from "./operations.ts";
+
+const fields = {
+  selector: optional(
+    described(
+      "Pods that the policy protects, by label. `selector: {}`, written out, means every workload. Exactly one of `selector` and `targetRefs` is required.",
+      labelSelector,
+    ),
+  ),
+  targetRefs: optional(targetRefs),
+  mode: defaulted(
+    described(
+      "Enforce refuses; Observe decides and records, and lets through. Each section may say its own.",
+      mode,
+    ),
+    "Enforce",
+  ),
+  authentication: optional(
+    described("Who is calling. Absent: this policy does not ask.", authentication),
+  ),
+  operations: optional(
+    described("What may be called. Absent: this policy does not ask.", operations),
+  ),
+};
+
+interface Sections {
+  readonly selector?: unknown;
+  readonly targetRefs?: unknown;
+  readonly authentication?: { readonly providers: readonly { readonly name: string }[] };
+  readonly operations?: {
+    readonly rules: readonly { readonly providers?: readonly string[]; readonly scopes?: unknown }[];
+  };
+}
+
+const crossSectionRules = [
+  {
+    cel: "has(self.selector) != has(self.targetRefs)",
+    message:
+      "exactly one of spec.selector and spec.targetRefs is required (selector: {} means every workload)",
+    holds: ({ selector, targetRefs }: Sections) =>
+      (selector === undefined) !== (targetRefs === undefined),
+  },
+  {
+    cel: "has(self.authentication) || has(self.operations)",
+    message:
+      "spec.authentication or spec.operations is required: a policy that asks nothing would let everything through (if that is meant, write operations: {undeclared: Allow})",
+    holds: ({ authentication, operations }: Sections) =>
+      authentication !== undefined || operations !== undefined,
+  },
+  {
+    cel: "has(self.authentication) || !has(self.operations) || !has(self.operations.rules) || self.operations.rules.all(r, !has(r.scopes) && !has(r.providers))",
+    message:
+      "spec.authentication is required when a rule has scopes or providers: otherwise nobody has established who is calling",
+    holds: ({ authentication, operations }: Sections) =>
+      authentication !== undefined ||
+      (operations?.rules ?? []).every(
+        ({ scopes, providers }) => scopes === undefined && providers === undefined,
+      ),
+  },
+  {
+    cel: "!has(self.authentication) || !has(self.operations) || !has(self.operations.rules) || self.operations.rules.all(r, !has(r.providers) || r.providers.all(p, self.authentication.providers.exists(x, x.name == p)))",
+    message: "providers of a rule must be names from spec.authentication.providers",
+    fieldPath: ".operations.rules",
+    holds: ({ authentication, operations }: Sections) => {
+      if (authentication === undefined) return true;
+      const names = new Set(authentication.providers.map(({ name }) => name));
+      return (operations?.rules ?? []).every(({ providers }) =>
+        (providers ?? []).every((name) => names.has(name)),
+      );
+    },
+  },
+];
+
+export const policySpec = described(
+  "What the policy protects and what it asks.",
+  ruled(object(fields), crossSectionRules),
+);
+export type PolicySpec = Infer<typeof policySpec>;
+
+export const clusterPolicySpec = described(
+  "What the policy protects and what it asks.",
+  ruled(
+    object({
+      namespaceSelector: described(
+        "Namespaces in which the policy holds, by label. `{}`, written out, means every namespace.",
+        labelSelector,
+      ),
+      ...fields,
+    }),
+    crossSectionRules,
+  ),
+);
+export type ClusterPolicySpec = Infer<typeof clusterPolicySpec>;
