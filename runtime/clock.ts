@@ -63,6 +63,8 @@ export class ManualClock implements Clock {
 
   /** Moves time and wakes, in order, those whose time has come. */
   async advance(ms: number): Promise<void> {
+    // Whoever is about to sleep does so first; else his time would begin only after this one has passed.
+    await new Promise((resolve) => setImmediate(resolve));
     const end = this.#now + ms;
     for (;;) {
       const due = this.#sleepers.filter((s) => s.at <= end).sort((a, b) => a.at - b.at)[0];
