@@ -65,6 +65,12 @@ export const DENIALS = {
     certainty: "no",
     meaning: "An upgraded connection would escape the policy, so the upgrade is refused.",
   },
+  "request.expectation": {
+    status: 417,
+    title: "The expectation cannot be met",
+    certainty: "no",
+    meaning: "The Expect header asks for something else than `100-continue`.",
+  },
   "request.timeout": {
     status: 408,
     title: "The request took too long to arrive",

@@ -1,0 +1,140 @@
+/**
+ * Reads the header lines. A header that decides something is single, plain ASCII, and cannot be removed or
+ * imitated from outside: not by a Connection option (CVE-2024-45410), not by an alias that an application
+ * server would fold into it (`X_Forwarded_For`, CVE-2026-39858).
+ */
+import type { Denial } from "../../policy/denials.ts";
+import { deny } from "../../policy/denials.ts";
+import type { HeaderLine } from "../exchange.ts";
+import { HeaderList } from "../exchange.ts";
+
+/** What the policy in force adds to the rules. */
+export interface HeaderGuards {
+  /** `spelling()` of what policy sets from verified claims: stripped from what callers send. */
+  readonly identity: ReadonlySet<string>;
+  /** Lower-case names where policy looks for credentials: no alias, no removal. */
+  readonly credential: ReadonlySet<string>;
+}
+
+export const MAX_HEADER_LINES = 100;
+export const MAX_HEADER_BYTES = 32 * 1024;
+
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f\u0100-\uffff]/;
+const NOT_ASCII = /[^\t\u0020-\u007e]/;
+const PLAIN_KEY = /^[a-z0-9-]+$/;
+
+/** Read by somebody as one value; a second line would be read by somebody else. */
+const SINGLE: ReadonlySet<string> = new Set([
+  "host",
+  "content-length",
+  "transfer-encoding",
+  "content-type",
+  "content-encoding",
+  "content-range",
+  "content-location",
+  "authorization",
+  "proxy-authorization",
+  "cookie",
+  "expect",
+  "upgrade",
+  "range",
+  "referer",
+  "origin",
+  "user-agent",
+  "from",
+  "max-forwards",
+  "if-modified-since",
+  "if-unmodified-since",
+  "if-range",
+  "x-forwarded-host",
+  "x-forwarded-proto",
+  "x-forwarded-port",
+  "x-real-ip",
+  "x-http-method-override",
+]);
+
+/** Decides who calls, whom, or where the message ends. */
+const GUARDED: ReadonlySet<string> = new Set([
+  "host",
+  "transfer-encoding",
+  "authorization",
+  "proxy-authorization",
+  "cookie",
+  "expect",
+  "origin",
+  "forwarded",
+  "x-real-ip",
+]);
+const GUARDED_FAMILIES = ["content-", "x-forwarded-"];
+
+/** One form for all names that an application server may fold into one (CGI turns everything into `_`). */
+export function spelling(name: string): string {
+  const key = name.toLowerCase();
+  return PLAIN_KEY.test(key) ? key : key.replace(/[^a-z0-9]/g, "-");
+}
+
+export function readHeaders(
+  raw: readonly string[],
+  guards: HeaderGuards,
+): { readonly headers: HeaderList } | Denial {
+  if (raw.length > MAX_HEADER_LINES * 2) {
+    return deny("request.header-size", `The request has more than ${MAX_HEADER_LINES} header lines`);
+  }
+  const lines: HeaderLine[] = [];
+  const single = new Set<string>();
+  let bytes = 0;
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] ?? "";
+    const value = raw[i + 1] ?? "";
+    bytes += name.length + value.length + 4;
+    if (!TOKEN.test(name)) return refuse("A header name is not a token (RFC 9110 §5.1)");
+    const key = name.toLowerCase();
+    if (CONTROL.test(value)) return refuse(`The header "${key}" holds a control character`);
+    const twin = spelling(key);
+    if (guards.identity.has(twin)) continue;
+    if (twin !== key && !guards.credential.has(key) && isGuarded(twin, guards)) {
+      return refuse(`The header "${key}" imitates "${twin}"`);
+    }
+    if (SINGLE.has(key)) {
+      if (single.has(key)) {
+        // Two Hosts have a code of their own; see host.ts.
+        if (key !== "host") return refuse(`The header "${key}" is repeated`);
+      }
+      single.add(key);
+    }
+    if (isGuarded(key, guards) && NOT_ASCII.test(value)) {
+      return refuse(`The header "${key}" holds a byte outside of ASCII`);
+    }
+    lines.push({ name, key, value });
+  }
+  if (bytes > MAX_HEADER_BYTES) {
+    return deny("request.header-size", `The request head exceeds ${MAX_HEADER_BYTES} bytes`);
+  }
+  const headers = new HeaderList(lines);
+  for (const value of headers.all("connection")) {
+    for (const option of value.split(",")) {
+      const key = option.trim().toLowerCase();
+      if (key === "") continue;
+      if (!TOKEN.test(key)) return refuse("A Connection option is not a token (RFC 9110 §7.6.1)");
+      const twin = spelling(key);
+      if (isGuarded(twin, guards) || guards.credential.has(key) || guards.identity.has(twin)) {
+        return refuse(`The Connection header names "${key}", which is not for the connection`);
+      }
+    }
+  }
+  return { headers };
+}
+
+function isGuarded(key: string, guards: HeaderGuards): boolean {
+  return (
+    GUARDED.has(key) ||
+    guards.credential.has(key) ||
+    GUARDED_FAMILIES.some((family) => key.startsWith(family))
+  );
+}
+
+function refuse(detail: string): Denial {
+  return deny("request.header", detail);
+}

@@ -1,0 +1,156 @@
+/**
+ * A bundle made ready to decide with: keys imported, rules in a tree, header names in sets. All work that can
+ * be done once is done here, at the swap; the request path never parses policy. A value never changes, so a
+ * request keeps the one that it began with.
+ */
+import type {
+  Authentication,
+  Bundle,
+  BundleLayer,
+  Closed,
+  CredentialLocation,
+  Mode,
+  Operations,
+} from "../policy/bundle.ts";
+import type { Denial, DenialCode } from "../policy/denials.ts";
+import { deny } from "../policy/denials.ts";
+import type { PreparedProvider } from "./authentication/provider.ts";
+import { prepareProvider } from "./authentication/provider.ts";
+import type { HeaderGuards } from "./normal-form/headers.ts";
+import { spelling } from "./normal-form/headers.ts";
+import type { RuleTree } from "./rule-tree.ts";
+import { growRuleTree } from "./rule-tree.ts";
+
+export interface Prepared {
+  /** Absent when no bundle stands behind it (waiting, stale). */
+  readonly revision?: number;
+  readonly digest?: string;
+  /** Refuses everything. */
+  readonly closed?: Denial;
+  /** Widest first; a request must pass every one. */
+  readonly layers: readonly PreparedLayer[];
+  readonly guards: HeaderGuards;
+  /** What was left out while preparing, for the log: keys that cannot be used. */
+  readonly problems: readonly string[];
+}
+
+export interface PreparedLayer {
+  /** `namespace/name`, or `name` for a cluster policy. */
+  readonly policy: string;
+  readonly closed?: Denial;
+  readonly authentication?: PreparedAuthentication;
+  readonly operations?: PreparedOperations;
+}
+
+export interface PreparedAuthentication {
+  readonly mode: Mode;
+  readonly anonymous: Authentication["anonymous"];
+  /** Of all providers, each place once. */
+  readonly locations: readonly CredentialLocation[];
+  /** In the policy's order. */
+  readonly providersByIssuer: ReadonlyMap<string, readonly PreparedProvider[]>;
+}
+
+export interface PreparedOperations {
+  readonly mode: Mode;
+  readonly undeclared: Operations["undeclared"];
+  readonly rules: RuleTree;
+}
+
+const NO_GUARDS: HeaderGuards = { identity: new Set(), credential: new Set() };
+
+export async function prepare(bundle: Bundle): Promise<Prepared> {
+  const problems: string[] = [];
+  const layers: PreparedLayer[] = [];
+  for (const layer of bundle.layers) layers.push(await prepareLayer(layer, problems));
+  return {
+    revision: bundle.revision,
+    digest: bundle.digest,
+    ...closedDenial(bundle.closed ?? emptiness(bundle)),
+    layers,
+    guards: guardsOf(bundle),
+    problems,
+  };
+}
+
+/** Refuses everything, for the times without a bundle that counts. */
+export function prepareClosed(
+  code: Extract<DenialCode, `policy.${string}`>,
+  detail: string,
+): Prepared {
+  return { closed: deny(code, detail), layers: [], guards: NO_GUARDS, problems: [] };
+}
+
+/** No layers would mean "nothing is asked"; it must mean the opposite (CVE-2025-64715). */
+function emptiness(bundle: Bundle): Closed | undefined {
+  if (bundle.layers.length > 0) return undefined;
+  return { code: "policy.none", detail: "The bundle has no layers" };
+}
+
+async function prepareLayer(layer: BundleLayer, problems: string[]): Promise<PreparedLayer> {
+  const { kind, namespace, name } = layer.policy;
+  const policy = kind === "ApiSecurityPolicy" ? `${namespace ?? ""}/${name}` : name;
+  return {
+    policy,
+    ...closedDenial(layer.closed),
+    ...(layer.authentication !== undefined && {
+      authentication: await prepareAuthentication(layer.authentication, policy, problems),
+    }),
+    ...(layer.operations !== undefined && {
+      operations: {
+        mode: layer.operations.mode,
+        undeclared: layer.operations.undeclared,
+        rules: growRuleTree(layer.operations.rules),
+      },
+    }),
+  };
+}
+
+async function prepareAuthentication(
+  authentication: Authentication,
+  policy: string,
+  problems: string[],
+): Promise<PreparedAuthentication> {
+  const locations = new Map<string, CredentialLocation>();
+  const byIssuer = new Map<string, PreparedProvider[]>();
+  for (const provider of authentication.providers) {
+    const prepared = await prepareProvider(provider);
+    for (const problem of prepared.problems) problems.push(`${policy}: ${problem}`);
+    byIssuer.set(provider.issuer, [...(byIssuer.get(provider.issuer) ?? []), prepared]);
+    for (const location of provider.locations) locations.set(locationKey(location), location);
+  }
+  return {
+    mode: authentication.mode,
+    anonymous: authentication.anonymous,
+    locations: [...locations.values()],
+    providersByIssuer: byIssuer,
+  };
+}
+
+function locationKey(location: CredentialLocation): string {
+  switch (location.in) {
+    case "header":
+      return `header ${location.name.toLowerCase()} ${location.prefix.toLowerCase()}`;
+    case "cookie":
+    case "query":
+      return `${location.in} ${location.name}`;
+  }
+}
+
+function guardsOf(bundle: Bundle): HeaderGuards {
+  const identity = new Set<string>();
+  const credential = new Set<string>();
+  for (const layer of bundle.layers) {
+    for (const provider of layer.authentication?.providers ?? []) {
+      for (const { header } of provider.claimsToHeaders) identity.add(spelling(header));
+      for (const location of provider.locations) {
+        if (location.in === "header") credential.add(location.name.toLowerCase());
+      }
+    }
+  }
+  return { identity, credential };
+}
+
+function closedDenial(closed: Closed | undefined): { readonly closed?: Denial } {
+  return closed === undefined ? {} : { closed: deny(closed.code, closed.detail) };
+}
