@@ -1,0 +1,36 @@
+/** Binds the program to this process: streams, signals, environment. Everything else takes them as values. */
+import { readFileSync } from "node:fs";
+import { describe } from "../runtime/error.ts";
+import { type Io, PROBLEM } from "./io.ts";
+import { runProgram } from "./program.ts";
+
+export async function main(args: readonly string[]): Promise<number> {
+  const stop = new AbortController();
+  const onStop = (signal: NodeJS.Signals): void => stop.abort(new Error(`received ${signal}`));
+  // Once: whoever presses Ctrl-C a second time does not want to wait for the drain.
+  process.once("SIGINT", onStop);
+  process.once("SIGTERM", onStop);
+  // `postern … | head` closes our standard output: nobody reads on, so there is nothing left to do.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(PROBLEM);
+    throw error;
+  });
+  const io: Io = {
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    readStdin: () => readFileSync(0, "utf8"),
+    env: process.env,
+    signal: stop.signal,
+    onHangup: (listener) => {
+      process.on("SIGHUP", listener);
+      stop.signal.addEventListener("abort", () => process.off("SIGHUP", listener));
+    },
+    isTerminal: process.stdout.isTTY === true,
+  };
+  try {
+    return await runProgram(args, io);
+  } catch (error) {
+    io.err(`postern: ${describe(error)}\n`);
+    return PROBLEM;
+  }
+}
