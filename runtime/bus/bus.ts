@@ -9,6 +9,9 @@ export type KeyUpdate =
   | { readonly kind: "put"; readonly key: string; readonly value: Uint8Array }
   | { readonly kind: "removed"; readonly key: string };
 
+/** So many messages wait for a slow reader of `subscribe()`. */
+export const SLOW_READER_MESSAGES = 4096;
+
 export interface BusMessage {
   readonly subject: string;
   readonly data: Uint8Array;
@@ -45,6 +48,8 @@ export interface Bus {
   /** Messages from now on, until the signal. At most 4096 wait for a slow reader, then the oldest are dropped. */
   subscribe(pattern: string, signal: AbortSignal): AsyncIterable<BusMessage>;
   readonly state: BusState;
+  /** Messages lost so far: published while disconnected, or too many for a slow reader. */
+  readonly dropped: number;
   /** The present state, then each change, until the signal. */
   states(signal: AbortSignal): AsyncIterable<BusState>;
   /** Drains and closes; idempotent. */
