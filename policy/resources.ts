@@ -1,6 +1,6 @@
 /**
  * The input of `compile()`: one immutable snapshot of all that decides what is enforced, from whatever
- * source (API server or files). References are already resolved; see `references()` in compile.ts.
+ * source (API server or files). References are already resolved; see `keySources()`.
  */
 import type { PublicJwk, WorkloadRef } from "./bundle.ts";
 import type { ClusterPolicySpec, PolicySpec } from "./api/policy.ts";
@@ -26,10 +26,17 @@ export interface ClusterPolicy {
 
 export type Policy = NamespacedPolicy | ClusterPolicy;
 
+/** The part of a spec that says which workloads a policy is about. */
+export type PolicyTarget = Pick<PolicySpec, "selector" | "targetRefs"> &
+  Partial<Pick<ClusterPolicySpec, "namespaceSelector">>;
+
 /** A policy object that got past admission and is not of the schema: closes everything that it may cover. */
 export interface UnreadablePolicy {
   readonly kind: Policy["kind"];
   readonly metadata: PolicyMetadata & { readonly namespace?: string };
+  /** Which workloads it closes. Absent: that cannot be read either, so all of its namespace (or cluster). */
+  readonly target?: PolicyTarget;
+  /** Sentences that name the field, worst first; never empty. */
   readonly problems: readonly string[];
 }
 

@@ -194,7 +194,10 @@ const jwt = ruled(
     algorithms: defaulted(
       described(
         "Signature algorithms that are accepted. `none` and HMAC never are.",
-        listSet(oneOf(SIGNATURE_ALGORITHMS), { minItems: 1, maxItems: SIGNATURE_ALGORITHMS.length }),
+        listSet(oneOf(SIGNATURE_ALGORITHMS), {
+          minItems: 1,
+          maxItems: SIGNATURE_ALGORITHMS.length,
+        }),
       ),
       ["RS256", "PS256", "ES256", "EdDSA"],
     ),

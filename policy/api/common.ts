@@ -49,7 +49,8 @@ const matchExpression = ruled(
   [
     {
       cel: "(self.operator in ['In', 'NotIn']) == has(self.values)",
-      message: "values is required for In and NotIn, and must be absent for Exists and DoesNotExist",
+      message:
+        "values is required for In and NotIn, and must be absent for Exists and DoesNotExist",
       holds: ({ operator, values }) =>
         (operator === "In" || operator === "NotIn") === (values !== undefined),
     },

@@ -11,10 +11,8 @@ import {
   string,
 } from "../schema/schema.ts";
 import type { Infer } from "../schema/schema.ts";
+import { METHODS } from "../methods.ts";
 import { localName, sectionMode } from "./common.ts";
-
-/** CONNECT and TRACE are never forwarded, so no rule can name them. */
-export const METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"] as const;
 
 const MAX_RULES = 128;
 
@@ -61,8 +59,7 @@ const path = ruled(string({ minLength: 1, maxLength: 512 }), [
     cel: "!self.matches('[^/][{]|[}][^/]|[{]([^A-Za-z_]|$)|[{][^}]*(/|$)|(^|/)[^{/]*[}]')",
     message:
       "path must have parameters as whole segments, like /orders/{orderId} (letters, digits, _ and -)",
-    holds: (text) =>
-      !/[^/][{]|[}][^/]|[{]([^A-Za-z_]|$)|[{][^}]*(\/|$)|(^|\/)[^{/]*[}]/.test(text),
+    holds: (text) => !/[^/][{]|[}][^/]|[{]([^A-Za-z_]|$)|[{][^}]*(\/|$)|(^|\/)[^{/]*[}]/.test(text),
   },
 ]);
 

@@ -36,7 +36,10 @@ interface Sections {
   readonly targetRefs?: unknown;
   readonly authentication?: { readonly providers: readonly { readonly name: string }[] };
   readonly operations?: {
-    readonly rules: readonly { readonly providers?: readonly string[]; readonly scopes?: unknown }[];
+    readonly rules: readonly {
+      readonly providers?: readonly string[];
+      readonly scopes?: unknown;
+    }[];
   };
 }
 
@@ -85,6 +88,30 @@ export const policySpec = described(
 );
 export type PolicySpec = Infer<typeof policySpec>;
 
+interface ClusterSections {
+  readonly authentication?: {
+    readonly providers: readonly {
+      readonly jwt: {
+        readonly jwks: { readonly secretRef?: unknown; readonly configMapRef?: unknown };
+      };
+    }[];
+  };
+}
+
+/** Without a namespace of its own, a cluster policy could only mean somebody else's Secret. */
+const clusterRules = [
+  {
+    cel: "!has(self.authentication) || self.authentication.providers.all(p, !has(p.jwt.jwks.secretRef) && !has(p.jwt.jwks.configMapRef))",
+    message:
+      "jwks.secretRef and jwks.configMapRef are not possible in a ClusterApiSecurityPolicy, which has no namespace: use jwks.uri, jwks.discovery or jwks.inline",
+    fieldPath: ".authentication.providers",
+    holds: ({ authentication }: ClusterSections) =>
+      (authentication?.providers ?? []).every(
+        ({ jwt }) => jwt.jwks.secretRef === undefined && jwt.jwks.configMapRef === undefined,
+      ),
+  },
+];
+
 export const clusterPolicySpec = described(
   "What the policy protects and what it asks.",
   ruled(
@@ -95,7 +122,7 @@ export const clusterPolicySpec = described(
       ),
       ...fields,
     }),
-    crossSectionRules,
+    [...crossSectionRules, ...clusterRules],
   ),
 );
 export type ClusterPolicySpec = Infer<typeof clusterPolicySpec>;

@@ -6,7 +6,8 @@
 
 /** A condition that a plain schema cannot say. `cel` and `holds` say the same: one for the API server, one for us. */
 export interface SchemaRule {
-  readonly cel: string;
+  /** Absent only in schemas that never become a CRD (bundles, reports). */
+  readonly cel?: string;
   /** What is required, as a sentence without a period; both judges use these words. */
   readonly message: string;
   /** The field that the error names, relative, like `.path`. Absent: the value itself. */
