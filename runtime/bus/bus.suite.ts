@@ -112,8 +112,10 @@ export function busSuite(open: () => Promise<Bus>): void {
       await nextOf(fast, "the absence");
       for (let n = 1; n <= 50; n += 1) await bus.bundles.put(KEY, bytes(String(n)));
       for (let seen = ""; seen !== "put:50";) seen = say(await nextOf(fast, "the newest value"));
-      // The fast reader has it, so the slow one's slot was overwritten as often.
-      expect(say(await nextOf(updates, "the newest value"))).toBe("put:50");
+      // Two watches may differ by a moment, but the slow reader was not kept fifty values.
+      const read: string[] = [];
+      while (read.at(-1) !== "put:50") read.push(say(await nextOf(updates, "the newest value")));
+      expect(read.length).toBeLessThan(5);
     });
 
     test("watch() ends with its signal", async () => {
