@@ -12,7 +12,9 @@ export function completionScript(program: Command, shell: "bash" | "zsh" | "fish
     name: command.name(),
     summary: command.summary(),
     options: command.options.flatMap((option) =>
-      option.long == null ? [] : [{ flag: option.long, description: option.description }],
+      option.long === undefined || option.long === null
+        ? []
+        : [{ flag: option.long, description: option.description }],
     ),
   }));
   switch (shell) {
