@@ -3,6 +3,7 @@
  * Which algorithm a key serves is thereby decided by policy and key alone; a token only picks one of them
  * (algorithm confusion: CVE-2015-9235, CVE-2026-22817).
  */
+import type { CryptoKey } from "jose";
 import { importJWK } from "jose/key/import";
 import type {
   ClaimToHeader,
@@ -101,7 +102,7 @@ async function importKey(jwk: PublicJwk, algorithm: SignatureAlgorithm): Promise
     const key = await importJWK(Object.fromEntries(members), algorithm);
     if (key instanceof Uint8Array) return { kind: "unusable", reason: "it is symmetric" };
     if (key.type !== "public") return { kind: "unusable", reason: `it is a ${key.type} key` };
-    const bits = (key.algorithm as Partial<RsaHashedKeyAlgorithm>).modulusLength;
+    const bits = (key.algorithm as { readonly modulusLength?: number }).modulusLength;
     if (bits !== undefined && bits < MIN_RSA_BITS) {
       return { kind: "unusable", reason: `${bits} bits are less than ${MIN_RSA_BITS}` };
     }

@@ -80,7 +80,10 @@ export function readHeaders(
   guards: HeaderGuards,
 ): { readonly headers: HeaderList } | Denial {
   if (raw.length > MAX_HEADER_LINES * 2) {
-    return deny("request.header-size", `The request has more than ${MAX_HEADER_LINES} header lines`);
+    return deny(
+      "request.header-size",
+      `The request has more than ${MAX_HEADER_LINES} header lines`,
+    );
   }
   const lines: HeaderLine[] = [];
   const single = new Set<string>();

@@ -39,7 +39,10 @@ export function readRequest(raw: RawRequest, guards: HeaderGuards): NormalReques
   if ("code" in target) return target;
   const expect = headers.get("expect")?.toLowerCase();
   if (expect !== undefined && expect !== "100-continue") {
-    return deny("request.expectation", "The Expect header asks for something else than 100-continue");
+    return deny(
+      "request.expectation",
+      "The Expect header asks for something else than 100-continue",
+    );
   }
   const upgrade = headers.get("upgrade")?.trim().toLowerCase();
   // h2c may be ignored (RFC 9113 §3.1 has withdrawn it); anything else means to leave HTTP.
@@ -55,7 +58,8 @@ export function readRequest(raw: RawRequest, guards: HeaderGuards): NormalReques
     host: host.host,
     headers,
     framing,
-    expectsContinue: expect !== undefined,
+    // HTTP/1.0 knows no interim answers (RFC 9110 §10.1.1).
+    expectsContinue: expect !== undefined && raw.version !== "1.0",
   };
 }
 

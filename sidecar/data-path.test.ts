@@ -1,0 +1,218 @@
+import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import { systemClock } from "../runtime/clock.ts";
+import { silentLog } from "../runtime/log.ts";
+import { bundle, layer } from "../test/support/bundles.ts";
+import type { RawClient } from "../test/support/raw-client.ts";
+import { rawClient } from "../test/support/raw-client.ts";
+import type { RecordingUpstream } from "../test/support/upstream.ts";
+import { OK, recordingUpstream } from "../test/support/upstream.ts";
+import type { DataPath } from "./data-path.ts";
+import { createDataPath } from "./data-path.ts";
+import type { DecisionRecord } from "./decision-record.ts";
+import { createMetrics } from "./metrics.ts";
+import { prepare, prepareClosed } from "./prepared.ts";
+
+const OPEN = await prepare(bundle({ layers: [layer()] }));
+
+let upstream: RecordingUpstream;
+let path: DataPath;
+let client: RawClient;
+let records: DecisionRecord[];
+let current = OPEN;
+const metrics = createMetrics();
+
+beforeEach(async () => {
+  records = [];
+  current = OPEN;
+  upstream = await recordingUpstream();
+  path = createDataPath({
+    current: () => current,
+    upstream,
+    log: silentLog,
+    clock: systemClock,
+    metrics,
+    record: (record) => records.push(record),
+    limits: { responseHeadMs: 400, connectMs: 400 },
+  });
+  client = await rawClient(await path.listen({ host: "127.0.0.1", port: 0 }));
+});
+
+afterEach(async () => {
+  client.close();
+  await path.close();
+  await upstream.close();
+});
+
+describe("forwarding", () => {
+  test("sends the very target and headers, less those of the connection", async () => {
+    client.send(
+      "GET /a%20b?x=%2F..%2f&y HTTP/1.1\r\nHost: Api.Example\r\nX-One: 1\r\nConnection: x-gone\r\nX-Gone: 1\r\nX-Two: caf\xe9\r\n\r\n",
+    );
+    expect((await client.response()).body).toBe("ok");
+    expect(upstream.requests[0]?.head).toBe(
+      "GET /a%20b?x=%2F..%2f&y HTTP/1.1\r\nHost: Api.Example\r\nX-One: 1\r\nX-Two: caf\xe9\r\nConnection: keep-alive\r\n\r\n",
+    );
+  });
+
+  test("streams a body by length and by chunks, and one connection serves many requests", async () => {
+    client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    expect((await client.response()).status).toBe(200);
+    client.send(
+      "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    );
+    expect((await client.response()).status).toBe(200);
+    expect(upstream.requests.map(({ body }) => body)).toEqual(["hello", "3\r\nabc\r\n0\r\n\r\n"]);
+  });
+
+  test("a POST without a body arrives as one", async () => {
+    client.send("POST /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    await client.response();
+    expect(upstream.requests[0]?.head).toMatch(/\r\ncontent-length: 0\r\n/);
+  });
+
+  test("passes a response on as it comes, with its trailers", async () => {
+    let finish = (): void => undefined;
+    upstream.answer = (_request, socket) => {
+      socket.write(
+        "HTTP/1.1 203 Odd\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Set-Cookie\r\nKeep-Alive: timeout=9\r\n\r\n3\r\none\r\n",
+      );
+      finish = () => socket.write("0\r\nX-Sum: 1\r\nSet-Cookie: a=b\r\nX-Other: 2\r\n\r\n");
+    };
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await client.until("one");
+    finish();
+    const response = await client.response();
+    expect(response.head).toMatch(/^HTTP\/1.1 203 Odd\r\n/);
+    expect(response.head).not.toMatch(/timeout=9/);
+    expect(response.body).toMatch(/0\r\nX-Sum: 1\r\n\r\n$/);
+  });
+
+  test("HEAD keeps the length and has no body", async () => {
+    upstream.answer = "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n";
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect((await client.response({ isHead: true })).header("content-length")).toBe("99");
+    upstream.answer = OK;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect((await client.response()).body).toBe("ok");
+  });
+
+  test("answers Expect only after the permit, and sends no Expect on", async () => {
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    expect((await client.response()).status).toBe(100);
+    client.send("hi");
+    expect((await client.response()).status).toBe(200);
+    expect(upstream.requests[0]?.head).not.toMatch(/expect/i);
+    current = prepareClosed("policy.none", "nothing");
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    expect((await client.response()).status).toBe(503);
+  });
+});
+
+describe("an upstream that fails", () => {
+  const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+  test("is refused when it does not listen", async () => {
+    await upstream.close();
+    client.send(GET);
+    const response = await client.response();
+    expect(response.status).toBe(502);
+    expect(JSON.parse(response.body)).toMatchObject({ code: "upstream.refused" });
+    expect(response.header("retry-after")).toBe("1");
+  });
+
+  test("is reset when it closes before its answer", async () => {
+    upstream.answer = (_request, socket) => socket.destroy();
+    client.send(GET);
+    expect(JSON.parse((await client.response()).body)).toMatchObject({ code: "upstream.reset" });
+  });
+
+  test.each([
+    ["is not HTTP", "SSH-2.0-OpenSSH\r\n\r\n"],
+    [
+      "switches protocols unasked",
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ],
+    ["has two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"],
+    [
+      "has a length and chunks",
+      "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+  ])("is malformed when its answer %s", async (_title, answer) => {
+    upstream.answer = answer;
+    client.send(GET);
+    expect(JSON.parse((await client.response()).body)).toMatchObject({
+      code: "upstream.malformed",
+    });
+  });
+
+  test("is timed out when it says nothing", async () => {
+    upstream.answer = () => undefined;
+    client.send(GET);
+    const response = await client.response();
+    expect(response.status).toBe(504);
+    expect(JSON.parse(response.body)).toMatchObject({ code: "upstream.timeout" });
+  });
+
+  test.each([
+    ["by length", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"],
+    ["in chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"],
+  ])("never makes a broken answer look whole (%s)", async (_title, answer) => {
+    upstream.answer = (_request, socket) => socket.end(answer);
+    client.send(GET);
+    const left = await client.closed();
+    expect(left).toMatch(/half/);
+    expect(left).not.toMatch(/0\r\n\r\n$/);
+    expect(records.at(-1)).toMatchObject({ outcome: "cut", code: "upstream.reset" });
+  });
+
+  test("gets a second try when an idle connection had died, if the request can be repeated", async () => {
+    let calls = 0;
+    upstream.answer = (_request, socket) => {
+      calls += 1;
+      if (calls % 2 === 1) socket.write(OK);
+      else socket.resetAndDestroy();
+    };
+    client.send(GET);
+    await client.response();
+    client.send(GET);
+    expect((await client.response()).status).toBe(200);
+    expect(calls).toBe(3);
+    // The retry's connection was its own; this request makes one for the pool, and the next meets it dead.
+    calls = 0;
+    client.send(GET);
+    expect((await client.response()).status).toBe(200);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect(JSON.parse((await client.response()).body)).toMatchObject({ code: "upstream.reset" });
+    expect(calls).toBe(2);
+  });
+
+  test("cannot answer a request that nobody has sent", async () => {
+    let unasked = (): void => undefined;
+    const gone = new Promise<void>((resolve) => {
+      upstream.answer = (_request, socket) => {
+        socket.write(OK);
+        unasked = () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison");
+        socket.once("close", () => resolve());
+      };
+    });
+    client.send(GET);
+    await client.response();
+    unasked();
+    await gone;
+    upstream.answer = OK;
+    client.send(GET);
+    expect((await client.response()).body).toBe("ok");
+  });
+
+  test("is let go when the caller goes", async () => {
+    const gone = new Promise<void>((resolve) => {
+      upstream.answer = (_request, socket) => {
+        socket.once("close", () => resolve());
+        client.close();
+      };
+    });
+    client.send(GET);
+    await gone;
+    expect(metrics.value("postern_requests_total", "gone", "none")).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,96 @@
+/**
+ * One structured record per decision: what was asked, what was decided, by which check, policy and rule, and
+ * how it ended. Holds no credential: no query, no headers, of the claims only the subject's id.
+ */
+import type { DenialCode } from "../policy/denials.ts";
+import type { Log } from "../runtime/log.ts";
+import type { Attribution, Decision } from "./pipeline.ts";
+import type { Prepared } from "./prepared.ts";
+
+/** `cut`: the application's answer broke off. `gone`: the caller went first. */
+export type Outcome = "permit" | "deny" | "failed" | "cut" | "gone";
+
+export interface DecisionRecord {
+  readonly requestId: string;
+  readonly clientAddress: string;
+  readonly outcome: Outcome;
+  /** Status that the caller got; 0 when it got none. */
+  readonly status: number;
+  readonly durationMs: number;
+  readonly method?: string;
+  /** As sent, without the query. */
+  readonly path?: string;
+  readonly host?: string;
+  readonly code?: DenialCode;
+  /** For operators. */
+  readonly detail?: string;
+  readonly check?: string;
+  readonly policy?: string;
+  readonly rule?: string;
+  readonly subject?: string;
+  readonly provider?: string;
+  readonly revision?: number;
+  readonly wouldDeny?: readonly WouldDeny[];
+}
+
+export interface WouldDeny {
+  readonly code: DenialCode;
+  readonly detail: string;
+  readonly check: string;
+  readonly policy?: string;
+  readonly rule?: string;
+}
+
+/** Where records go. Must return at once and never throw: a request waits for nobody's disk. */
+export type RecordSink = (record: DecisionRecord) => void;
+
+/** Longer texts were chosen by the caller to fill our log. */
+const MAX_TEXT = 512;
+
+/** Denials and what could not be decided stand out; the rest is for who asks for all. */
+export function logRecords(log: Log): RecordSink {
+  return (record) => {
+    log.info("decision", { ...record });
+  };
+}
+
+/** The part of a record that comes from a decision. */
+export function decisionFields(
+  decision: Decision,
+  prepared: Prepared,
+): Pick<
+  DecisionRecord,
+  | "subject"
+  | "provider"
+  | "policy"
+  | "rule"
+  | "check"
+  | "code"
+  | "detail"
+  | "revision"
+  | "wouldDeny"
+> {
+  const { subject, rule, wouldDeny } = decision;
+  return {
+    ...(subject !== undefined && { provider: subject.provider }),
+    ...(subject?.id !== undefined && { subject: bounded(subject.id) }),
+    ...(rule !== undefined && { policy: rule.policy, rule: rule.name }),
+    ...(decision.kind === "deny" && attributionFields(decision.refused)),
+    ...(prepared.revision !== undefined && { revision: prepared.revision }),
+    ...(wouldDeny.length > 0 && { wouldDeny: wouldDeny.map(attributionFields) }),
+  };
+}
+
+export function bounded(text: string): string {
+  return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
+}
+
+function attributionFields({ denial, check, policy, rule }: Attribution): WouldDeny {
+  return {
+    code: denial.code,
+    detail: bounded(denial.detail),
+    check,
+    ...(policy !== undefined && { policy }),
+    ...(rule !== undefined && { rule }),
+  };
+}
