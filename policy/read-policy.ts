@@ -6,7 +6,7 @@ import type { Schema } from "./schema/schema.ts";
 import { object, optional } from "./schema/schema.ts";
 import { closest } from "./schema/closest.ts";
 import { isObject, issueText, validate } from "./schema/validate.ts";
-import type { Issue } from "./schema/validate.ts";
+import type { Issue, Validation } from "./schema/validate.ts";
 import { labelSelector, objectName, targetRefs } from "./api/common.ts";
 import { API_VERSION, KINDS } from "./api/kinds.ts";
 import type { Kind } from "./api/kinds.ts";
@@ -50,7 +50,7 @@ export function readPolicy(
   for (const key of Object.keys(input)) {
     if (!TOP_LEVEL.includes(key)) issues.push(unknownTopLevel(key));
   }
-  const spec = validate(kind.spec, input["spec"] ?? {}, "spec");
+  const spec = readSpec(kind, input["spec"]);
   if (spec.kind === "invalid") issues.push(...spec.issues);
   if (metadata === undefined) return invalid(issues);
   if (spec.kind === "invalid" || issues.length > 0) {
@@ -63,6 +63,14 @@ export function readPolicy(
 
 function invalid(issues: readonly Issue[], unreadable?: UnreadablePolicy): PolicyReading {
   return { kind: "invalid", unreadable, issues };
+}
+
+function readSpec(kind: Kind, spec: unknown): Validation<unknown> {
+  if (spec !== undefined) return validate(kind.spec, spec, "spec");
+  return {
+    kind: "invalid",
+    issues: [{ path: "spec", message: "Required value: an object is missing" }],
+  };
 }
 
 function unreadable(

@@ -56,10 +56,13 @@ const path = ruled(string({ minLength: 1, maxLength: 512 }), [
     holds: (text) => !/[\x00-\x20\x7f]/.test(text),
   },
   {
-    cel: "!self.matches('[^/][{]|[}][^/]|[{]([^A-Za-z_]|$)|[{][^}]*(/|$)|(^|/)[^{/]*[}]')",
+    cel: "!self.matches('[^/][{]|[}][^/]|[{]([^A-Za-z_]|$)|[{][A-Za-z0-9_-]*([^A-Za-z0-9_}-]|$)|(^|/)[^{/]*[}]')",
     message:
       "path must have parameters as whole segments, like /orders/{orderId} (letters, digits, _ and -)",
-    holds: (text) => !/[^/][{]|[}][^/]|[{]([^A-Za-z_]|$)|[{][^}]*(\/|$)|(^|\/)[^{/]*[}]/.test(text),
+    holds: (text) =>
+      !/[^/][{]|[}][^/]|[{]([^A-Za-z_]|$)|[{][A-Za-z0-9_-]*([^A-Za-z0-9_}-]|$)|(^|\/)[^{/]*[}]/.test(
+        text,
+      ),
   },
 ]);
 
