@@ -2,6 +2,7 @@
  * "Look again": a signal without content, for level-based loops. However many ticks a slow reader missed, it
  * gets one; it never misses the last.
  */
+import type { Clock } from "../runtime/clock.ts";
 
 export interface Ticks {
   tick(): void;
@@ -45,6 +46,41 @@ export function createTicks(): Ticks {
           }
         },
       };
+    },
+  };
+}
+
+export interface Bell {
+  ring(): void;
+  /**
+   * Resolves at the next ring, or at once when it rang since the last wait, or after `ms`, or with the signal;
+   * to whether it rang.
+   */
+  wait(ms: number, clock: Pick<Clock, "sleep">, signal: AbortSignal): Promise<boolean>;
+}
+
+/** For one loop that sleeps until something happens, or until it is time. */
+export function createBell(): Bell {
+  let rung = false;
+  let wake: (() => void) | undefined;
+  return {
+    ring() {
+      rung = true;
+      wake?.();
+    },
+    async wait(ms, clock, signal) {
+      if (!rung && !signal.aborted) {
+        const cancel = new AbortController();
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          clock.sleep(ms, AbortSignal.any([signal, cancel.signal])).then(resolve, resolve);
+        });
+        wake = undefined;
+        cancel.abort();
+      }
+      const result = rung;
+      rung = false;
+      return result;
     },
   };
 }

@@ -3,6 +3,7 @@
  * and no late answer that overtakes a newer one: a refresh every few minutes, back-off after a failure, and
  * the last good keys meanwhile, for a bounded time. A source that nobody names any more is forgotten.
  */
+import { isDeepStrictEqual } from "node:util";
 import { keySourceId } from "../../policy/key-sources.ts";
 import type { PublicJwk } from "../../policy/bundle.ts";
 import { readJwks } from "../../policy/public-jwk.ts";
@@ -126,9 +127,16 @@ export function createKeySets(options: KeySetsOptions): KeySets {
     loops.add(loop);
   }
 
+  /** An answer that did not change stays the very same object: what was compiled with it is remembered. */
+  let answers = new Map<string, KeyResolution>();
   function resolve(): Map<string, KeyResolution> {
     const all = new Map(local);
     for (const [id, entry] of remote) all.set(id, resolveEntry(entry));
+    for (const [id, answer] of all) {
+      const before = answers.get(id);
+      if (before !== undefined && isDeepStrictEqual(before, answer)) all.set(id, before);
+    }
+    answers = all;
     return all;
   }
 
@@ -184,19 +192,12 @@ function readMaterial(
   material: Material | undefined,
 ): KeyResolution {
   const where = `${source.kind === "secret" ? "Secret" : "ConfigMap"} ${source.namespace}/${source.name}`;
-  if (material === undefined) return { kind: "unavailable", reason: `${where} is not read yet` };
+  if (material === undefined) return { kind: "unavailable", reason: `${where}: ${KEYS_PENDING}` };
   if (material.kind === "unavailable") return material;
-  let value: unknown;
-  try {
-    value = JSON.parse(material.text);
-  } catch {
-    // The parser's words may quote the Secret.
-    return { kind: "unavailable", reason: `${where}: key "${source.key}" is not JSON` };
-  }
-  const read = readJwks(value);
-  return read.kind === "known"
-    ? read
-    : { kind: "unavailable", reason: `${where}: key "${source.key}": ${read.reason}` };
+  const read = readJwks(material.text);
+  return read.kind === "keys"
+    ? { kind: "known", jwks: read.jwks }
+    : { kind: "unavailable", reason: `${where}, key "${source.key}": ${read.message}` };
 }
 
 /** At most `count` at once; the others wait in order. */

@@ -19,8 +19,8 @@ export async function loadKeys(
   const address =
     source.kind === "uri" ? source.uri : await discover(source.issuer, signal, options);
   const read = readJwks(await fetchJson(address, signal, options));
-  if (read.kind === "unavailable") {
-    throw new PosternError("fetch.failed", `Key set of ${address}: ${read.reason}`);
+  if (read.kind === "problem") {
+    throw new PosternError("fetch.failed", `Keys from ${address}: ${read.message}`);
   }
   return read.jwks;
 }

@@ -31,8 +31,10 @@ export interface ReflectorOptions<T> {
   readonly path: string;
   readonly query?: Query;
   readonly accept?: string;
-  /** Undefined: the object does not count (any more). */
-  readonly transform: (object: KubeObject) => T | undefined;
+  /** `before` is what was kept of it. Undefined: the object does not count (any more). */
+  readonly transform: (object: KubeObject, before: T | undefined) => T | undefined;
+  /** Whether nothing changed that anybody asks about: then `onChange` stays silent. */
+  readonly same?: (before: T, after: T) => boolean;
   readonly onChange: () => void;
   /** What a 404 means to the operator, where the resource itself may not exist yet. */
   readonly missing?: string;
@@ -40,6 +42,7 @@ export interface ReflectorOptions<T> {
 }
 
 export interface Reflector<T> {
+  readonly name: string;
   /** By `namespace/name`, or `name`. Empty until the first list; afterwards never emptied by a failure. */
   readonly items: ReadonlyMap<string, T>;
   readonly synced: boolean;
@@ -66,7 +69,7 @@ export function createReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
   function keep(target: Map<string, T>, object: KubeObject): void {
     const key = keyOf(object);
     try {
-      const kept = options.transform(object);
+      const kept = options.transform(object, items.get(key));
       if (kept === undefined) target.delete(key);
       else target.set(key, kept);
     } catch (error) {
@@ -141,9 +144,16 @@ export function createReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
     heard();
     position = event.object.metadata.resourceVersion ?? position;
     if (event.type === "BOOKMARK") return;
-    if (event.type === "DELETED") items.delete(keyOf(event.object));
+    const key = keyOf(event.object);
+    const before = items.get(key);
+    if (event.type === "DELETED") items.delete(key);
     else keep(items, event.object);
-    options.onChange();
+    const after = items.get(key);
+    const unchanged =
+      before === undefined || after === undefined
+        ? before === after
+        : (options.same?.(before, after) ?? false);
+    if (!unchanged) options.onChange();
   }
 
   function heard(): void {
@@ -161,12 +171,16 @@ export function createReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
     const missing = options.missing !== undefined && hasStatus(error, 404);
     const sentence = missing ? options.missing : describe(error);
     // Said once per problem, not once per attempt.
-    if (sentence !== problem) log.warn("Cannot follow the API server", { list: name, problem: sentence });
-    problem = sentence;
+    if (sentence !== problem) {
+      log.warn("Cannot follow the API server", { list: name, problem: sentence });
+      problem = sentence;
+      options.onChange();
+    }
     await clock.sleep(backoffDelayMs(failures - 1, BACKOFF), signal);
   }
 
   return {
+    name,
     get items() {
       return items;
     },
