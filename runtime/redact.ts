@@ -7,8 +7,6 @@
 /** What stands in the place of a secret. */
 export const REDACTED = "[redacted]";
 
-const MAX_DEPTH = 8;
-const MAX_MEMBERS = 200;
 const MAX_TEXT = 16_384;
 
 /** Compared without case, `-` and `_`, so that `set-cookie`, `setCookie` and `SET_COOKIE` are one name. */
@@ -64,9 +62,24 @@ const URL_USER_INFO = /(:\/\/)[^\s/?#@]{1,512}@/g;
 const PEM_PRIVATE_KEY =
   /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g;
 
+export interface RedactLimits {
+  /** Of nesting. */
+  readonly depth: number;
+  /** Of one list or object. */
+  readonly members: number;
+}
+
+/** For lines of log; what is shown on request may be larger. */
+const LOG_LIMITS: RedactLimits = { depth: 8, members: 200 };
+
+interface Walk {
+  readonly limits: RedactLimits;
+  readonly ancestors: Set<object>;
+}
+
 /** A copy of `value` without secrets, made only of what JSON can say. */
-export function redact(value: unknown): unknown {
-  return copy(value, 0, new Set());
+export function redact(value: unknown, limits: RedactLimits = LOG_LIMITS): unknown {
+  return copy(value, 0, { limits, ancestors: new Set() });
 }
 
 /** A text without the secrets that can be told by their shape. */
@@ -88,7 +101,7 @@ export function isSecretName(name: string): boolean {
   return SECRET_NAMES.has(plain(name));
 }
 
-function copy(value: unknown, depth: number, ancestors: Set<object>): unknown {
+function copy(value: unknown, depth: number, walk: Walk): unknown {
   switch (typeof value) {
     case "string":
       return redactText(value);
@@ -104,71 +117,72 @@ function copy(value: unknown, depth: number, ancestors: Set<object>): unknown {
     case "function":
       return "[function]";
     case "object":
-      return value === null ? null : copyObject(value, depth, ancestors);
+      return value === null ? null : copyObject(value, depth, walk);
   }
 }
 
-function copyObject(value: object, depth: number, ancestors: Set<object>): unknown {
-  if (ancestors.has(value)) return "[circular]";
-  if (depth >= MAX_DEPTH) return "[too deep]";
-  ancestors.add(value);
+function copyObject(value: object, depth: number, walk: Walk): unknown {
+  if (walk.ancestors.has(value)) return "[circular]";
+  if (depth >= walk.limits.depth) return "[too deep]";
+  walk.ancestors.add(value);
   try {
-    return copyKnown(value, depth + 1, ancestors);
+    return copyKnown(value, depth + 1, walk);
   } catch {
     // A getter or proxy of somebody else's object threw: the line must be written all the same.
     return "[unreadable]";
   } finally {
-    ancestors.delete(value);
+    walk.ancestors.delete(value);
   }
 }
 
-function copyKnown(value: object, depth: number, ancestors: Set<object>): unknown {
+function copyKnown(value: object, depth: number, walk: Walk): unknown {
   if (Array.isArray(value)) {
-    const items = value.slice(0, MAX_MEMBERS).map((item) => copy(item, depth, ancestors));
-    if (value.length > MAX_MEMBERS) items.push(`… (${value.length - MAX_MEMBERS} more)`);
+    const items = value.slice(0, walk.limits.members).map((item) => copy(item, depth, walk));
+    if (value.length > walk.limits.members)
+      items.push(`… (${value.length - walk.limits.members} more)`);
     return items;
   }
-  if (value instanceof Error) return copyError(value, depth, ancestors);
+  if (value instanceof Error) return copyError(value, depth, walk);
   if (value instanceof Date) {
     return Number.isNaN(value.getTime()) ? "Invalid Date" : value.toISOString();
   }
   if (value instanceof URL) return redactText(value.href);
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
-  if (value instanceof Map) return copyEntries(value.entries(), false, depth, ancestors);
-  if (value instanceof Set) return copy([...value], depth, ancestors);
-  return copyEntries(Object.entries(value), "kty" in value, depth, ancestors);
+  if (value instanceof Map) return copyEntries(value.entries(), false, depth, walk);
+  if (value instanceof Set) return copy([...value], depth, walk);
+  return copyEntries(Object.entries(value), "kty" in value, depth, walk);
 }
 
 function copyEntries(
   entries: Iterable<[unknown, unknown]>,
   isJwk: boolean,
   depth: number,
-  ancestors: Set<object>,
+  walk: Walk,
 ): Record<string, unknown> {
   // No prototype: names come from outside, and `__proto__` must be a name like any other.
   const result = Object.create(null) as Record<string, unknown>;
   let count = 0;
   for (const [key, member] of entries) {
-    if (count === MAX_MEMBERS) {
+    if (count === walk.limits.members) {
       result["…"] = "more members";
       break;
     }
     count += 1;
     const name = String(key);
     const hidden = isSecretName(name) || (isJwk && PRIVATE_JWK_MEMBERS.has(name));
-    result[name] = hidden && hasContent(member) ? REDACTED : copy(member, depth, ancestors);
+    result[name] = hidden && hasContent(member) ? REDACTED : copy(member, depth, walk);
   }
   return result;
 }
 
-function copyError(error: Error, depth: number, ancestors: Set<object>): Record<string, unknown> {
+function copyError(error: Error, depth: number, walk: Walk): Record<string, unknown> {
   const code = (error as NodeJS.ErrnoException).code;
   return {
     name: error.name,
     message: redactText(error.message),
-    ...(code === undefined ? {} : { code: copy(code, depth, ancestors) }),
+    ...(code === undefined ? {} : { code: copy(code, depth, walk) }),
     ...(error.stack === undefined ? {} : { stack: redactText(error.stack) }),
-    ...(error.cause === undefined ? {} : { cause: copy(error.cause, depth, ancestors) }),
+    ...(error.cause === undefined ? {} : { cause: copy(error.cause, depth, walk) }),
   };
 }
 

@@ -9,7 +9,8 @@ export type Arrival =
   | {
       readonly kind: "bundle";
       readonly bundle: Bundle;
-      /** The verified bytes, to keep on disk. */ readonly bytes: Uint8Array;
+      /** The signed bytes, to keep on disk; absent where nobody signed because nobody carried it. */
+      readonly bytes?: Uint8Array;
     }
   | {
       readonly kind: "refused";

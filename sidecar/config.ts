@@ -1,0 +1,187 @@
+/** The settings of a sidecar process. Policy is never configured here: it comes as bundles. */
+import { readFileSync } from "node:fs";
+import type { WorkloadRef } from "../policy/bundle.ts";
+import { workloadName } from "../policy/workload-name.ts";
+import type { NatsCredentials, NatsTls } from "../runtime/bus/nats-options.ts";
+import { describe } from "../runtime/error.ts";
+import {
+  address,
+  durationMs,
+  filePath,
+  labelName,
+  objectName,
+  oneOf,
+  url,
+  urlList,
+} from "../runtime/parsers.ts";
+import { optional, readSettings, required, setting, settingsInvalid } from "../runtime/settings.ts";
+import type { ConfigOf, Environment } from "../runtime/settings.ts";
+
+export const SETTINGS = {
+  upstream: setting(
+    "POSTERN_UPSTREAM_URL",
+    url,
+    required,
+    "The application in the same pod, as http://127.0.0.1:8080.",
+  ),
+  listen: setting(
+    "POSTERN_LISTEN",
+    address,
+    ":15080",
+    "Where requests come in; every interface, since they come from other pods.",
+  ),
+  admin: setting(
+    "POSTERN_ADMIN_LISTEN",
+    address,
+    "127.0.0.1:15021",
+    "Probes, metrics and /debug/bundle; loopback unless you decide that others may read them. The chart sets it to the pod's address for probes and scrapes.",
+  ),
+  natsServers: setting(
+    "POSTERN_NATS_URL",
+    urlList("nats", "tls"),
+    required,
+    "Servers of the bus, joined by commas, as nats://postern-nats:4222.",
+  ),
+  natsCredentialsFile: setting(
+    "POSTERN_NATS_CREDENTIALS_FILE",
+    filePath,
+    optional,
+    "NATS credentials as nsc writes them; read again at each connect.",
+  ),
+  natsTokenFile: setting(
+    "POSTERN_NATS_TOKEN_FILE",
+    filePath,
+    optional,
+    "A token for NATS, such as a projected ServiceAccount token; read again at each connect.",
+  ),
+  natsCaFile: setting(
+    "POSTERN_NATS_CA_FILE",
+    filePath,
+    optional,
+    "Certificates by which the bus is believed, in PEM.",
+  ),
+  natsCertFile: setting(
+    "POSTERN_NATS_CERT_FILE",
+    filePath,
+    optional,
+    "Our certificate for the bus, in PEM; together with POSTERN_NATS_KEY_FILE.",
+  ),
+  natsKeyFile: setting("POSTERN_NATS_KEY_FILE", filePath, optional, "The key of that certificate."),
+  namespace: setting("POSTERN_NAMESPACE", labelName, required, "The pod's namespace."),
+  pod: setting("POSTERN_POD", objectName, required, "The pod's name, for reports."),
+  workload: setting(
+    "POSTERN_WORKLOAD",
+    labelName,
+    optional,
+    "The workload's name; otherwise it follows from POSTERN_POD_LABELS_FILE.",
+  ),
+  podLabelsFile: setting(
+    "POSTERN_POD_LABELS_FILE",
+    filePath,
+    optional,
+    "The pod's labels as the downward API writes them; the workload's name follows from them.",
+  ),
+  bundleKeysFile: setting(
+    "POSTERN_BUNDLE_KEYS_FILE",
+    filePath,
+    required,
+    "JWKS with the public Ed25519 keys by which bundles are believed; read again when it changes.",
+  ),
+  stateDir: setting(
+    "POSTERN_STATE_DIR",
+    filePath,
+    "/var/lib/postern",
+    "Keeps the last verified bundle, so that a restarted container enforces before NATS answers.",
+  ),
+  maxStaleMs: setting(
+    "POSTERN_POLICY_MAX_STALE",
+    durationMs,
+    "24h",
+    "With a bundle issued longer ago, everything is refused; a night without a controller must not take services down.",
+  ),
+  drainTimeoutMs: setting(
+    "POSTERN_DRAIN_TIMEOUT",
+    durationMs,
+    "25s",
+    "Requests in flight may take so long at the end; below the pod's grace period of 30 s.",
+  ),
+  logLevel: setting(
+    "POSTERN_LOG_LEVEL",
+    oneOf("debug", "info", "warn", "error"),
+    "info",
+    "Every decision is an info line.",
+  ),
+} as const;
+
+export interface SidecarConfig extends Omit<ConfigOf<typeof SETTINGS>, "workload" | "upstream"> {
+  readonly workload: WorkloadRef;
+  readonly upstream: { readonly host: string; readonly port: number };
+  readonly natsCredentials: NatsCredentials | undefined;
+  readonly natsTls: NatsTls | undefined;
+}
+
+/** Throws PosternError `settings.invalid` with every mistake. */
+export function readConfig(environment: Environment): SidecarConfig {
+  const settings = readSettings(SETTINGS, environment);
+  const problems: string[] = [];
+  if (settings.upstream.protocol !== "http:" || settings.upstream.pathname !== "/") {
+    problems.push(
+      "POSTERN_UPSTREAM_URL: must be http:// with host and port alone: the application is in the same pod",
+    );
+  }
+  if (settings.natsCredentialsFile !== undefined && settings.natsTokenFile !== undefined) {
+    problems.push("POSTERN_NATS_CREDENTIALS_FILE, POSTERN_NATS_TOKEN_FILE: only one can be used");
+  }
+  if ((settings.natsCertFile === undefined) !== (settings.natsKeyFile === undefined)) {
+    problems.push("POSTERN_NATS_CERT_FILE, POSTERN_NATS_KEY_FILE: both are required, or none");
+  }
+  let name = settings.workload;
+  if ((name === undefined) === (settings.podLabelsFile === undefined)) {
+    problems.push("POSTERN_WORKLOAD, POSTERN_POD_LABELS_FILE: exactly one is required");
+  } else if (settings.podLabelsFile !== undefined) {
+    try {
+      name = workloadName(parseLabels(readFileSync(settings.podLabelsFile, "utf8")));
+    } catch (cause) {
+      problems.push(`POSTERN_POD_LABELS_FILE: cannot be read: ${describe(cause)}`);
+    }
+  }
+  if (problems.length > 0 || name === undefined) throw settingsInvalid(problems);
+  const { hostname, port } = settings.upstream;
+  return Object.freeze({
+    ...settings,
+    workload: { namespace: settings.namespace, name },
+    upstream: { host: hostname.replace(/^\[|\]$/g, ""), port: port === "" ? 80 : Number(port) },
+    natsCredentials: credentialsOf(settings),
+    natsTls: tlsOf(settings),
+  });
+}
+
+/** Lines of `key="value"`, the value quoted as Go does. */
+export function parseLabels(text: string): Readonly<Record<string, string>> {
+  const labels: [string, string][] = [];
+  for (const line of text.split("\n")) {
+    if (line.trim() === "") continue;
+    const match = /^([^="]+)=(".*")$/.exec(line);
+    if (match === null) throw new SyntaxError(`not a label: ${JSON.stringify(line.slice(0, 80))}`);
+    labels.push([match[1] ?? "", JSON.parse(match[2] ?? "") as string]);
+  }
+  return Object.fromEntries(labels);
+}
+
+type Settings = ConfigOf<typeof SETTINGS>;
+
+function credentialsOf(settings: Settings): NatsCredentials | undefined {
+  const { natsCredentialsFile, natsTokenFile } = settings;
+  if (natsCredentialsFile !== undefined) return { kind: "creds-file", path: natsCredentialsFile };
+  if (natsTokenFile !== undefined) return { kind: "token-file", path: natsTokenFile };
+  return undefined;
+}
+
+function tlsOf({ natsCaFile, natsCertFile, natsKeyFile }: Settings): NatsTls | undefined {
+  if (natsCaFile === undefined && natsCertFile === undefined) return undefined;
+  return {
+    ...(natsCaFile === undefined ? {} : { caFile: natsCaFile }),
+    ...(natsCertFile === undefined ? {} : { certFile: natsCertFile }),
+    ...(natsKeyFile === undefined ? {} : { keyFile: natsKeyFile }),
+  };
+}
