@@ -20,7 +20,7 @@ import { keyRef, localName, sectionMode } from "./common.ts";
  * contain "@" (no credentials in URLs). RE2 and JavaScript read this expression alike.
  */
 const KEY_URL =
-  "^(https://([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:.]+\\])|http://(localhost|127(\\.[0-9]{1,3}){3}|\\[::1\\]))(:[0-9]{1,5})?(/[^ #\\\\]*)?$";
+  '^(https://([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:.]+\\])|http://(localhost|127(\\.[0-9]{1,3}){3}|\\[::1\\]))(:[0-9]{1,5})?(/[!-"$-\\[\\]-~]*)?$';
 const KEY_URL_MESSAGE =
   "must be an https URL without user information or fragment (http is accepted on loopback only)";
 const keyUrl = new RegExp(KEY_URL);
