@@ -39,7 +39,9 @@ export async function readTrustedKeys(jwks: unknown): Promise<TrustedKeys> {
     if (typeof kid !== "string" || kid === "") throw invalid(`keys[${index}].kid: is required`);
     if (keys.has(kid)) throw invalid(`keys[${index}].kid: ${JSON.stringify(kid)} is there twice`);
     try {
-      keys.set(kid, await importJWK<CryptoKey>({ kty, crv, x }, "EdDSA"));
+      const key = await importJWK({ kty, crv, x }, "EdDSA");
+      if (key instanceof Uint8Array) throw new TypeError("It is a symmetric key");
+      keys.set(kid, key);
     } catch (cause) {
       throw invalid(`keys[${index}].x: is not an Ed25519 public key`, cause);
     }
