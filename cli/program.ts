@@ -6,7 +6,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { completionScript } from "./completion.ts";
 import { describe } from "../runtime/error.ts";
 import { type Io, PROBLEM, UsageError, WRONG_USAGE, json } from "./io.ts";
-import { posternVersion } from "./version.ts";
+import { VERSION } from "../sidecar/version.ts";
 
 type Action = (...args: never[]) => Promise<number>;
 
@@ -172,7 +172,7 @@ export function createProgram(io: Io, done: (code: number) => void): Command {
     .description("Show the version of Postern and of the Node that runs it.")
     .addOption(output("text", "json"))
     .action((options: { readonly output: string }) => {
-      const version = { postern: posternVersion(), node: process.version };
+      const version = { postern: VERSION, node: process.version };
       io.out(
         options.output === "json"
           ? json(version)

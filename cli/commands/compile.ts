@@ -1,7 +1,7 @@
 /** `postern compile`: the bundle as a sidecar would enforce it, for review and for diffs in a pull request. */
 import { stringify } from "yaml";
 import { digestOf } from "../../policy/encode.ts";
-import { load } from "../files/load.ts";
+import { compileSources, readSources } from "../files/load.ts";
 import { hasErrors, problemText } from "../files/problem.ts";
 import { DONE, type Io, PROBLEM, json } from "../io.ts";
 
@@ -10,7 +10,7 @@ export async function compileCommand(
   options: { readonly output: string },
   io: Io,
 ): Promise<number> {
-  const { content, problems } = load({ paths, readStdin: io.readStdin });
+  const { content, problems } = compileSources(readSources({ paths, readStdin: io.readStdin }));
   const bundle = { ...content, digest: digestOf(content) };
   if (options.output === "json") {
     io.out(json({ bundle, problems }));

@@ -1,8 +1,8 @@
 /** `postern lint`: everything that can be known of policy files without a cluster and without the network. */
 import { keySourceId } from "../../policy/key-sources.ts";
 import type { KeyResolution } from "../../policy/resources.ts";
-import { load } from "../files/load.ts";
-import { type FileProblem, hasErrors, problemText } from "../files/problem.ts";
+import { type Loaded, compileSources, readSources } from "../files/load.ts";
+import { hasErrors, problemText } from "../files/problem.ts";
 import { DONE, type Io, PROBLEM, json } from "../io.ts";
 
 export async function lintCommand(
@@ -24,22 +24,13 @@ export async function lintCommand(
   return hasErrors(problems) ? PROBLEM : DONE;
 }
 
-interface Linted {
-  readonly problems: readonly FileProblem[];
-  readonly content: ReturnType<typeof load>["content"];
-  readonly files: readonly string[];
-}
-
-function lint(paths: readonly string[], readStdin: () => string): Linted {
-  let text: string | undefined;
-  // Read twice below, and standard input gives its text only once.
-  const once = (): string => (text ??= readStdin());
-  const first = load({ paths, readStdin: once });
-  // Keys behind a URL are not fetched, and that is no problem of the file: take them as there.
+/** Keys behind a URL are not fetched, and that is no problem of the file: they count as there. */
+function lint(paths: readonly string[], readStdin: () => string): Loaded {
+  const sources = readSources({ paths, readStdin });
   const assumed = new Map<string, KeyResolution>(
-    first.remote.map((source) => [keySourceId(source), { kind: "known", jwks: [] }]),
+    sources.remote.map((source) => [keySourceId(source), { kind: "known", jwks: [] }]),
   );
-  return first.remote.length === 0 ? first : load({ paths, readStdin: once, remoteKeys: assumed });
+  return compileSources(sources, assumed);
 }
 
 function count(n: number, one: string, many = `${one}s`): string {

@@ -10,16 +10,18 @@ import { policyId, policyRef } from "../../policy/policy-id.ts";
 import type { Policy, Workload } from "../../policy/resources.ts";
 import type { PolicyStatus } from "../../policy/status.ts";
 import type { Clock } from "../../runtime/clock.ts";
+import type { Log } from "../../runtime/log.ts";
+import { watchPaths } from "../../sidecar/bundle/watch-paths.ts";
 import { readFiles } from "../files/documents.ts";
 import type { Material } from "../files/material.ts";
 import { readPolicies } from "../files/policies.ts";
 import { type FileProblem, hasErrors } from "../files/problem.ts";
-import { watchFolder } from "../files/watch.ts";
 
 export interface FileClusterOptions {
   readonly folder: string;
   readonly workload: Workload;
   readonly clock: Clock;
+  readonly log: Log;
   readonly onLoaded: (loaded: FolderLoaded) => void;
   readonly onStatus: (policy: Pick<Policy, "kind" | "metadata">, status: PolicyStatus) => void;
   readonly onEvent: (event: ClusterEvent) => void;
@@ -34,6 +36,9 @@ export interface FolderLoaded {
   readonly atMs: number;
 }
 
+/** Editors write in several steps: what happens within this time is one change. */
+const SETTLE_MS = 30;
+
 interface Current {
   readonly policies: readonly Policy[];
   readonly material: ReadonlyMap<string, Material>;
@@ -44,7 +49,6 @@ export function openFileCluster(options: FileClusterOptions): Cluster {
   const ticks = createTicks();
   const closing = new AbortController();
   const statuses = new Map<string, PolicyStatus>();
-  const watcher = watchFolder(folder, clock);
   let current: Current = { policies: [], material: new Map() };
   let text = "";
 
@@ -69,10 +73,14 @@ export function openFileCluster(options: FileClusterOptions): Cluster {
     if (!isSame) ticks.tick();
   };
 
+  const { signal } = closing;
+  const changes = watchPaths([folder], { clock, log: options.log, signal });
   look();
-  const changes = watcher.changes(closing.signal);
   const following = (async () => {
-    for await (const _ of changes) look();
+    for await (const _ of changes) {
+      await clock.sleep(SETTLE_MS, signal).catch(() => undefined);
+      if (!signal.aborted) look();
+    }
   })();
 
   return {
@@ -99,7 +107,6 @@ export function openFileCluster(options: FileClusterOptions): Cluster {
     emit: options.onEvent,
     close: async () => {
       closing.abort();
-      watcher.close();
       await following;
     },
   };

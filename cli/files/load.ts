@@ -23,30 +23,49 @@ export interface Loaded {
   readonly files: readonly string[];
 }
 
-export interface LoadOptions {
+export interface SourcesOptions {
   readonly paths: readonly string[];
   readonly readStdin: () => string;
-  /** What the network told, by `keySourceId()`. */
-  readonly remoteKeys?: ReadonlyMap<string, KeyResolution>;
 }
 
-export function load({ paths, readStdin, remoteKeys }: LoadOptions): Loaded {
-  const read = readFiles(paths, readStdin);
-  const files = readPolicies(read);
-  const policies = files.policies.map(({ policy }) => policy);
-  const { keys, remote } = fileKeys(policies, files.material);
+/** What stands in the files, before keys from the network are known. */
+export interface Sources {
+  readonly paths: readonly string[];
+  readonly files: readonly string[];
+  readonly read: PolicyFiles;
+  readonly keys: ReadonlyMap<string, KeyResolution>;
+  /** Key sources that need the network. */
+  readonly remote: readonly KeySource[];
+}
+
+export function readSources({ paths, readStdin }: SourcesOptions): Sources {
+  const { files, ...documents } = readFiles(paths, readStdin);
+  const read = readPolicies({ files, ...documents });
+  const { keys, remote } = fileKeys(
+    read.policies.map(({ policy }) => policy),
+    read.material,
+  );
+  return { paths, files, read, keys, remote };
+}
+
+/** `remoteKeys`: what the network told, by `keySourceId()`. */
+export function compileSources(
+  { paths, files, read, keys, remote }: Sources,
+  remoteKeys: ReadonlyMap<string, KeyResolution> = new Map(),
+): Loaded {
+  const policies = read.policies.map(({ policy }) => policy);
   const compiled = compileFor(FILE_WORKLOAD, {
     policies,
-    unreadable: files.unreadable,
-    keys: new Map([...keys, ...(remoteKeys ?? [])]),
+    unreadable: read.unreadable,
+    keys: new Map([...keys, ...remoteKeys]),
   });
-  const problems = [...files.problems, ...placed(compiled.problems, files)];
+  const problems = [...read.problems, ...placed(compiled.problems, read)];
   if (policies.length === 0 && !hasErrors(problems)) {
     const message = "holds no policy: an ApiSecurityPolicy or ClusterApiSecurityPolicy is needed";
     const file = paths.join(" ");
     problems.push({ file, severity: "error", code: "file.empty", message });
   }
-  return { content: compiled.content, problems, remote, files: read.files };
+  return { content: compiled.content, problems, remote, files };
 }
 
 /** Problems of the compiler, at the place of the field that they name. */

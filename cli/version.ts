@@ -1,6 +1,0 @@
-/** The version of package.json: the bundler copies it in, so that a lone dist/ knows what it is. */
-import manifest from "../package.json" with { type: "json" };
-
-export function posternVersion(): string {
-  return manifest.version;
-}
