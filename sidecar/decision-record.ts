@@ -74,8 +74,9 @@ export function decisionFields(
   return {
     ...(subject !== undefined && { provider: subject.provider }),
     ...(subject?.id !== undefined && { subject: bounded(subject.id) }),
-    ...(rule !== undefined && { policy: rule.policy, rule: rule.name }),
-    ...(decision.kind === "deny" && attributionFields(decision.refused)),
+    ...(decision.kind === "deny"
+      ? attributionFields(decision.refused)
+      : rule !== undefined && { policy: rule.policy, rule: rule.name }),
     ...(prepared.revision !== undefined && { revision: prepared.revision }),
     ...(wouldDeny.length > 0 && { wouldDeny: wouldDeny.map(attributionFields) }),
   };

@@ -9,8 +9,14 @@ export const operation: Check = { name: "operation", evaluate };
 function evaluate({ request, layer, findings }: CheckInput): Verdict {
   const { operations } = layer;
   if (operations === undefined) return PASS;
-  findings.rule = findRule(operations.rules, request.method, request.segments);
-  if (findings.rule !== undefined || operations.undeclared === "Allow") return PASS;
+  const match = findRule(operations.rules, request.method, request.segments);
+  if (match.kind === "declared") {
+    findings.rule = match.rule;
+    return PASS;
+  }
+  // What the wider rule asks for is asked for, lest a rule for another method opens the path.
+  findings.rule = match.wider;
+  if (operations.undeclared === "Allow") return PASS;
   return {
     kind: "refusal",
     denial: deny("operation.undeclared", `No rule declares ${request.method} ${request.path}`),

@@ -15,6 +15,7 @@ import { MAX_HEADER_BYTES } from "../normal-form/headers.ts";
 import { refuseBytes } from "../respond.ts";
 import type { ServeOptions } from "../serve.ts";
 import { serve } from "../serve.ts";
+import { Connection } from "./connection.ts";
 import { createReply } from "./reply.ts";
 
 export interface ListenAddress {
@@ -48,8 +49,7 @@ export interface Listener {
 export function createListener(options: ListenerOptions): Listener {
   const { limits, metrics } = options;
   const sockets = new Set<Socket>();
-  /** The answers that a connection still owes, oldest first. */
-  const owed = new WeakMap<Duplex, ServerResponse[]>();
+  const connections = new WeakMap<Duplex, Connection>();
   let inFlight = 0;
   let draining = false;
   let address: ListenAddress | undefined;
@@ -106,54 +106,72 @@ export function createListener(options: ListenerOptions): Listener {
 
   function onRequest(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
-    const answers = owed.get(socket) ?? [];
-    owed.set(socket, [...answers, response]);
-    inFlight += 1;
-    response.once("close", () => {
-      owed.set(
-        socket,
-        (owed.get(socket) ?? []).filter((other) => other !== response),
-      );
-    });
+    const connection = connectionOf(socket);
+    const version = VERSIONS[request.httpVersion];
     const reply = createReply(request, response, {
       deadlines: options.deadlines,
       isDraining: () => draining,
+      onEnding: () => {
+        connection.endAfterPresent();
+      },
     });
     const arrival = {
       raw: {
         method: request.method ?? "",
         target: request.url ?? "",
-        version: request.httpVersion === "1.0" ? ("1.0" as const) : ("1.1" as const),
+        version: version ?? "1.1",
         headers: request.rawHeaders,
       },
       body: request,
-      mayHaveBody: !request.complete && hasFraming(request),
+      mayHaveBody: hasFraming(request),
       reply,
       clientAddress: socket.remoteAddress ?? "",
     };
-    const refusal = draining
-      ? deny("sidecar.draining", "The request came after the drain had begun")
-      : undefined;
-    void serve(arrival, options, refusal).finally(() => {
+    connection.enqueue(response, async () => {
+      inFlight += 1;
+      const refusal =
+        version === undefined
+          ? deny("request.malformed", `The version is HTTP/${request.httpVersion}`)
+          : draining
+            ? deny("sidecar.draining", "The request came after the drain had begun")
+            : undefined;
+      await serve(arrival, options, refusal);
       inFlight -= 1;
     });
   }
 
+  function connectionOf(socket: Duplex): Connection {
+    const known = connections.get(socket);
+    if (known !== undefined) return known;
+    const connection = new Connection(socket);
+    connections.set(socket, connection);
+    return connection;
+  }
+
   function onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-    const answers = owed.get(socket) ?? [];
+    const { sayable, isServing } = connectionOf(socket);
+    // What comes after `Connection: close` is not read (RFC 9112 §9.6); the answer to what came before is.
+    if (error.code === "HPE_CLOSED_CONNECTION" && isServing) return;
     const code = parserDenial(error);
     // Nothing to say to a connection that is gone, or in the middle of somebody's answer.
-    if (
-      code === undefined ||
-      !socket.writable ||
-      answers.length > 1 ||
-      answers[0]?.headersSent === true
-    ) {
+    if (code === undefined || !socket.writable || sayable === "nothing") {
       socket.destroy();
       return;
     }
+    if (sayable === "present") {
+      endSoon(socket);
+      return;
+    }
+    connectionOf(socket).endAfterPresent();
     const reason = (error as { readonly reason?: string }).reason ?? error.message;
     refuseRaw(socket, (socket as Socket).remoteAddress, code, `The parser says: ${reason}`);
+  }
+
+  /** Takes the rest off the wire for a moment; a reset would destroy the answer on its way. */
+  function endSoon(socket: Duplex): void {
+    socket.end();
+    socket.resume();
+    options.deadlines.arm(CLOSE_MS, () => socket.destroy());
   }
 
   function refuseRaw(
@@ -164,10 +182,8 @@ export function createListener(options: ListenerOptions): Listener {
   ): void {
     const requestId = randomUUID();
     const bytes = refuseBytes({ code, requestId });
-    // Takes the rest off the wire for a moment; a reset would destroy the answer on its way.
-    socket.end(bytes);
-    socket.resume();
-    options.deadlines.arm(CLOSE_MS, () => socket.destroy());
+    socket.write(bytes);
+    endSoon(socket);
     countRequest(metrics, "deny", code);
     options.record({
       requestId,
@@ -181,6 +197,9 @@ export function createListener(options: ListenerOptions): Listener {
     });
   }
 }
+
+/** As far as node:http speaks them; 0.9 and 2.0, which its parser lets through as text, are neither. */
+const VERSIONS: Readonly<Record<string, "1.0" | "1.1">> = { "1.0": "1.0", "1.1": "1.1" };
 
 /** How long a refused connection may take to go by itself. */
 const CLOSE_MS = 1_000;

@@ -13,12 +13,14 @@ const LINGER_MS = 1_000;
 export interface NodeReplyOptions {
   readonly deadlines: Deadlines;
   readonly isDraining: () => boolean;
+  /** The answer ends the connection: nothing behind this request counts. */
+  readonly onEnding: () => void;
 }
 
 export function createReply(
   request: IncomingMessage,
   response: ServerResponse,
-  { deadlines, isDraining }: NodeReplyOptions,
+  { deadlines, isDraining, onEnding }: NodeReplyOptions,
 ): Reply {
   let status = 0;
   const writeHead = (head: ReplyHead, close: boolean): void => {
@@ -36,7 +38,9 @@ export function createReply(
   };
   // Whoever has answered before all was read must not read on: what follows is the rest of an old request.
   response.once("finish", () => {
-    if (!request.complete) request.socket.destroySoon();
+    if (request.complete) return;
+    onEnding();
+    request.socket.destroySoon();
   });
   return {
     get begun() {
@@ -58,6 +62,7 @@ export function createReply(
       response.addTrailers(lines.map(({ name, value }): [string, string] => [name, value]));
     },
     answer: (head, body, close) => {
+      if (close) onEnding();
       writeHead(head, close);
       if (!close || request.complete) {
         response.end(body);

@@ -1,0 +1,57 @@
+/**
+ * The policy that the attacks run against: a namespace layer that knows who calls, and a workload layer that
+ * declares a few operations. `/ping` is for everybody, `/orders` for callers with a token.
+ */
+import type { Bundle, PublicJwk } from "../../policy/bundle.ts";
+import { authentication, bundle, layer, operations, provider, rule } from "../support/bundles.ts";
+
+export function attackPolicy(jwks: readonly PublicJwk[]): Bundle {
+  return bundle({
+    layers: [
+      layer({
+        policy: { kind: "ClusterApiSecurityPolicy", name: "baseline", generation: 1 },
+        tier: "cluster",
+        authentication: authentication({
+          anonymous: "Allow",
+          providers: [
+            provider({
+              keys: { kind: "known", jwks },
+              locations: [
+                { in: "header", name: "authorization", prefix: "Bearer" },
+                { in: "cookie", name: "session" },
+                { in: "query", name: "access_token" },
+                { in: "header", name: "x-api-token", prefix: "" },
+              ],
+              claimsToHeaders: [
+                { claim: "sub", header: "x-postern-subject" },
+                { claim: "roles", header: "x-postern-roles" },
+              ],
+            }),
+          ],
+        }),
+      }),
+      layer({
+        authentication: authentication({
+          anonymous: "Allow",
+          providers: [
+            provider({
+              keys: { kind: "known", jwks },
+              locations: [
+                { in: "header", name: "authorization", prefix: "Bearer" },
+                { in: "cookie", name: "session" },
+                { in: "query", name: "access_token" },
+                { in: "header", name: "x-api-token", prefix: "" },
+              ],
+            }),
+          ],
+        }),
+        operations: operations([
+          rule("GET HEAD POST", "/ping"),
+          rule("GET POST", "/public/{name}"),
+          rule("GET", "/orders/{id}", { providers: ["corp"], scopes: { all: ["orders:read"] } }),
+          rule("POST", "/orders", { providers: ["corp"], scopes: { any: ["orders:write"] } }),
+        ]),
+      }),
+    ],
+  });
+}
