@@ -11,7 +11,7 @@ export function closest(text: string, known: readonly string[]): string | undefi
     const mistakes =
       name.toLowerCase() === text.toLowerCase() ? 0 : distance(text.toLowerCase(), name);
     // Two mistakes in a word of three letters make another word.
-    if (mistakes < least && mistakes < Math.max(1, name.length / 2)) {
+    if (mistakes < least && mistakes <= Math.max(1, name.length / 2)) {
       best = name;
       least = mistakes;
     }
