@@ -130,9 +130,18 @@ export async function startController(options: ControllerOptions): Promise<Contr
     // Listening comes first: what happens from here on is not missed.
     guard("reports", followReports),
     guard("bus", followBus),
-    guard("cluster", ringAt(cluster.changes(signal), () => compileBell.ring())),
-    guard("keys", ringAt(keySets.changes(signal), () => compileBell.ring())),
-    guard("published", ringAt(publisher.changes(signal), () => statusBell.ring())),
+    guard(
+      "cluster",
+      ringAt(cluster.changes(signal), () => compileBell.ring()),
+    ),
+    guard(
+      "keys",
+      ringAt(keySets.changes(signal), () => compileBell.ring()),
+    ),
+    guard(
+      "published",
+      ringAt(publisher.changes(signal), () => statusBell.ring()),
+    ),
     guard("reconcile", () => reconciler.run(signal)),
     guard("publish", () => publisher.run(signal)),
     guard("status", () => reporter.run(signal)),

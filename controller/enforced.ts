@@ -25,6 +25,8 @@ export interface Laggard {
   readonly why: string;
   /** `late`: it should have done so by now; `progressing`: it still may in time. */
   readonly kind: "refused" | "late" | "progressing";
+  /** We know it by its silence alone. */
+  readonly silent: boolean;
 }
 
 export interface WorkloadVerdict {
@@ -59,7 +61,9 @@ export function judgeWorkload(
     if (state.kind === "leaving") continue;
     sidecars += 1;
     const lag = lagOf(policy, published, state, nowMs);
-    if (lag !== undefined) laggards.push({ namespace: workload.namespace, pod, ...lag });
+    if (lag === undefined) continue;
+    const silent = state.kind !== "reporting";
+    laggards.push({ namespace: workload.namespace, pod, silent, ...lag });
   }
   return { workload, published, sidecars, laggards };
 }

@@ -5,7 +5,11 @@ import type { SidecarStates } from "./sidecars.ts";
 export interface MetricsInput {
   readonly latest: Reconciled | undefined;
   readonly reconcile: { readonly passes: number; readonly lastMs: number };
-  readonly publish: { readonly published: number; readonly failed: number; readonly removed: number };
+  readonly publish: {
+    readonly published: number;
+    readonly failed: number;
+    readonly removed: number;
+  };
   readonly status: { readonly writes: number; readonly failures: number };
   readonly sidecars: { readonly reports: number; readonly ignored: number };
   readonly states: SidecarStates;
@@ -35,9 +39,11 @@ export function renderMetrics(input: MetricsInput): string {
     gauge("bus_connected", "Whether the bus is connected", [["", input.busConnected ? 1 : 0]]),
     gauge("reconcile_last_seconds", "Duration of the last pass", [["", reconcile.lastMs / 1_000]]),
     counter("reconcile_passes", "Passes over all policies", [["", reconcile.passes]]),
-    counter("loop_failures", "Unexpected failures, by loop", [
-      ...input.failures,
-    ].map(([loop, count]) => [`{loop="${loop}"}`, count] as const)),
+    counter(
+      "loop_failures",
+      "Unexpected failures, by loop",
+      [...input.failures].map(([loop, count]) => [`{loop="${loop}"}`, count] as const),
+    ),
     counter("bundles_published", "Bundles put on the bus", [["", publish.published]]),
     counter("bundles_failed", "Bundles that could not be put on the bus", [["", publish.failed]]),
     counter("bundles_removed", "Bundles removed from the bus", [["", publish.removed]]),

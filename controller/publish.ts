@@ -51,7 +51,11 @@ export interface Publisher {
   jump(workload: WorkloadRef, revision: number): void;
   /** A tick whenever `published()` may answer differently. */
   changes(signal: AbortSignal): AsyncIterable<void>;
-  readonly counts: { readonly published: number; readonly failed: number; readonly removed: number };
+  readonly counts: {
+    readonly published: number;
+    readonly failed: number;
+    readonly removed: number;
+  };
   /** Runs until the signal; never rejects. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -115,8 +119,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
       }
       const { revision, digest, policies, issuedAtMs } = reading.bundle;
       entry.lastRevision = Math.max(entry.lastRevision, revision);
-      const sinceMs =
-        entry.confirmed?.digest === digest ? entry.confirmed.sinceMs : issuedAtMs;
+      const sinceMs = entry.confirmed?.digest === digest ? entry.confirmed.sinceMs : issuedAtMs;
       entry.confirmed = { revision, digest, policies, issuedAtMs, sinceMs };
     });
     auditedAtMs = clock.now();
@@ -168,13 +171,13 @@ export function createPublisher(options: PublisherOptions): Publisher {
     if (!readBack || clock.now() - auditedAtMs >= AUDIT_MS) await readBackAll(signal);
     const nowMs = clock.now();
     const due = [...entries].filter(([, entry]) => isDue(entry, nowMs));
-    let failure: unknown;
+    let failure: Error | undefined;
     await inParallel(due, PARALLEL, async ([key, entry]) => {
       try {
         if (entry.wanted === undefined) await remove(key, signal);
         else await publish(key, entry, signal);
       } catch (error) {
-        failure ??= error;
+        failure ??= error as Error;
         entry.failure = describe(error);
         counts.failed += 1;
       }
@@ -233,7 +236,9 @@ export function createPublisher(options: PublisherOptions): Publisher {
           if (state === "connected") readBack = false;
           bell.ring();
         }
-      })().catch((error: unknown) => log.error("Cannot follow the bus", { error: describe(error) }));
+      })().catch((error: unknown) =>
+        log.error("Cannot follow the bus", { error: describe(error) }),
+      );
       let failures = 0;
       while (!signal.aborted) {
         let pauseMs = SWEEP_MS;

@@ -73,7 +73,10 @@ export function createStatusReporter(options: {
   let failures = 0;
   let notBeforeMs = 0;
 
-  function current(id: string, statuses: ReadonlyMap<string, PolicyStatus>): PolicyStatus | undefined {
+  function current(
+    id: string,
+    statuses: ReadonlyMap<string, PolicyStatus>,
+  ): PolicyStatus | undefined {
     const known = statuses.get(id);
     const echo = echoes.get(id);
     if (echo === undefined) return known;
@@ -124,7 +127,7 @@ export function createStatusReporter(options: {
   ): Promise<void> {
     const ref = policyRef(policy);
     try {
-      await cluster.writeStatus(policy as Pick<Policy, "kind" | "metadata">, status, signal);
+      await cluster.writeStatus(policy, status, signal);
     } catch (error) {
       if (!(error instanceof PosternError)) throw error;
       if (error.code !== "cluster.rejected" && error.code !== "cluster.conflict") throw error;

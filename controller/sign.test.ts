@@ -37,7 +37,9 @@ describe("createSigner()", () => {
   });
 
   test("does not verify a changed payload", () => {
-    const [head, , signature] = Buffer.from(signer.sign(Buffer.from("x"))).toString().split(".");
+    const [head, , signature] = Buffer.from(signer.sign(Buffer.from("x")))
+      .toString()
+      .split(".");
     expect(signer.verify(Buffer.from(`${head}.eQ.${signature}`))).toBeUndefined();
   });
 
@@ -56,6 +58,8 @@ describe("readSigningJwk()", () => {
 
   test("never quotes the key", () => {
     const jwk = { ...generateSigningJwk(), kty: "oct" };
-    expect(() => readSigningJwk(jwk)).toThrow(expect.objectContaining({ message: expect.not.stringContaining(jwk.d) }));
+    expect(() => readSigningJwk(jwk)).toThrow(
+      expect.objectContaining({ message: expect.not.stringContaining(jwk.d) }),
+    );
   });
 });

@@ -42,7 +42,9 @@ export function generateSigningJwk(): PrivateSigningJwk {
 export function readSigningJwk(value: unknown): PrivateSigningJwk {
   const jwk = value as Partial<Record<keyof PrivateSigningJwk, unknown>> | null | undefined;
   if (jwk?.kty !== "OKP" || jwk.crv !== "Ed25519") {
-    throw new TypeError('Cannot use signing key: it must be a JWK with kty "OKP" and crv "Ed25519"');
+    throw new TypeError(
+      'Cannot use signing key: it must be a JWK with kty "OKP" and crv "Ed25519"',
+    );
   }
   const { x, d } = jwk;
   if (typeof x !== "string" || typeof d !== "string") {

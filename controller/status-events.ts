@@ -48,7 +48,8 @@ export function statusEvents(
     const before = previous === undefined ? undefined : find(previous, type);
     if (before !== undefined && when(before) && before.reason === now.reason) {
       // Enforced of a new generation is news; the same trouble with another number is not.
-      const progress = event.type === "Normal" && previous?.observedGeneration !== next.observedGeneration;
+      const progress =
+        event.type === "Normal" && previous?.observedGeneration !== next.observedGeneration;
       if (!progress) continue;
     }
     events.push({

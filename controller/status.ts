@@ -38,17 +38,11 @@ export interface StatusInput {
 
 export function policyStatus(input: StatusInput): PolicyStatus {
   const verdicts = input.workloads.map((workload) =>
-    judgeWorkload(
-      input.policy,
-      workload,
-      input.published(workload),
-      input.sidecars,
-      input.nowMs,
-    ),
+    judgeWorkload(input.policy, workload, input.published(workload), input.sidecars, input.nowMs),
   );
   const total = sum(verdicts, (verdict) => verdict.sidecars);
   const lagging = sum(verdicts, (verdict) => verdict.laggards.length);
-  const kept = keptWhileSettling(input, lagging);
+  const kept = keptWhileSettling(input, verdicts, total);
   return {
     observedGeneration: input.policy.generation,
     conditions: [
@@ -74,13 +68,17 @@ const UNKNOWN_BUS: Verdict = {
   message: "The bus has not been reached since the controller started, so nothing can be told",
 };
 
-/** Silence proves nothing while we have only just begun to listen: what was said before stands. */
+/** Silence proves nothing while we have only just begun to listen: what was said before of the same pods stands. */
 function keptWhileSettling(
   input: StatusInput,
-  lagging: number,
+  verdicts: readonly WorkloadVerdict[],
+  total: number,
 ): { readonly condition: Condition; readonly status: PolicyStatus } | undefined {
   const { previous } = input;
-  if (!input.settling || lagging === 0 || previous === undefined) return undefined;
+  const laggards = verdicts.flatMap((verdict) => verdict.laggards);
+  if (!input.settling || previous === undefined || laggards.length === 0) return undefined;
+  if (!laggards.every(({ silent }) => silent)) return undefined;
+  if (!previous.sidecars.endsWith(`/${total}`)) return undefined;
   const before = find(previous, "Enforced");
   if (before?.observedGeneration !== input.policy.generation) return undefined;
   return { condition: before, status: previous };
@@ -157,7 +155,8 @@ function enforced(
 function names(laggards: readonly Laggard[]): string {
   const rank = { refused: 0, late: 1, progressing: 2 };
   const sorted = laggards.toSorted(
-    (a, b) => rank[a.kind] - rank[b.kind] || compare(a.namespace, b.namespace) || compare(a.pod, b.pod),
+    (a, b) =>
+      rank[a.kind] - rank[b.kind] || compare(a.namespace, b.namespace) || compare(a.pod, b.pod),
   );
   const spaces = new Set(laggards.map(({ namespace }) => namespace));
   const named = sorted

@@ -84,7 +84,11 @@ describe("fetchJson()", () => {
   });
 
   test.each([
-    ["plain http elsewhere", "http://id.example.com/jwks", /plain http is accepted on loopback only/],
+    [
+      "plain http elsewhere",
+      "http://id.example.com/jwks",
+      /plain http is accepted on loopback only/,
+    ],
     ["plain http to a private address", "http://10.0.0.1/jwks", /not a loopback address/],
     ["the cloud's metadata", "https://169.254.169.254/latest", /link-local, metadata/],
     ["metadata in decimal", "http://2852039166/", /link-local, metadata/],

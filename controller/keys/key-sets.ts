@@ -44,7 +44,11 @@ export interface KeySets {
   settled(withinMs: number, signal: AbortSignal): Promise<void>;
   /** A tick when `resolve()` would answer differently. */
   changes(signal: AbortSignal): AsyncIterable<void>;
-  readonly counts: { readonly known: number; readonly unavailable: number; readonly fetches: number };
+  readonly counts: {
+    readonly known: number;
+    readonly unavailable: number;
+    readonly fetches: number;
+  };
   /** Ends the loops; resolves when they have. */
   close(): Promise<void>;
 }
@@ -150,11 +154,8 @@ export function createKeySets(options: KeySetsOptions): KeySets {
       }
       local = new Map();
       for (const [id, source] of wanted) {
-        if (source.kind === "secret" || source.kind === "configMap") {
-          local.set(id, readMaterial(source, material.get(id)));
-        } else if (!remote.has(id)) {
-          start(source, id);
-        }
+        if (!isRemote(source)) local.set(id, readMaterial(source, material.get(id)));
+        else if (!remote.has(id)) start(source, id);
       }
     },
     resolve,
@@ -187,8 +188,12 @@ export function createKeySets(options: KeySetsOptions): KeySets {
   };
 }
 
+function isRemote(source: KeySource): source is RemoteSource {
+  return source.kind === "uri" || source.kind === "discovery";
+}
+
 function readMaterial(
-  source: Extract<KeySource, { readonly kind: "secret" | "configMap" }>,
+  source: Exclude<KeySource, RemoteSource>,
   material: Material | undefined,
 ): KeyResolution {
   const where = `${source.kind === "secret" ? "Secret" : "ConfigMap"} ${source.namespace}/${source.name}`;

@@ -144,8 +144,7 @@ export function openKubeCluster({ client, clock, log }: KubeClusterOptions): Kub
       const statuses = new Map<string, PolicyStatus>();
       for (const { policy, status } of kept()) {
         if (policy.kind === "unreadable") unreadable.push(policy.unreadable);
-        const { kind, metadata } =
-          policy.kind === "policy" ? policy.policy : policy.unreadable;
+        const { kind, metadata } = policy.kind === "policy" ? policy.policy : policy.unreadable;
         if (status !== undefined) statuses.set(policyId({ kind, ...metadata }), status);
       }
       return {

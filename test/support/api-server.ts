@@ -9,9 +9,11 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { etcd, kubeApiserver, kubectl as kubectlPath } from "./kube-parts.ts";
-import { freePort, startServer, until } from "./process.ts";
+import { lookUp } from "./parts.ts";
+import type { PartName } from "./parts.ts";
+import { freePort, startServer } from "./process.ts";
 import type { ServerProcess } from "./process.ts";
+import { waitFor } from "./wait.ts";
 
 const ADMIN_TOKEN = "admin-token";
 /** Has no rights of its own; tests bind the controller's roles to it. */
@@ -43,13 +45,18 @@ export interface ApiServer {
 }
 
 export async function startApiServer(): Promise<ApiServer> {
+  const programs = {
+    etcd: await pathOf("etcd"),
+    api: await pathOf("kube-apiserver"),
+    kubectl: await pathOf("kubectl"),
+  };
   const dir = mkdtempSync(join(tmpdir(), "postern-kube-"));
   const etcdUrl = `http://127.0.0.1:${await freePort()}`;
-  const etcdProcess = await startEtcd(dir, etcdUrl);
+  const etcdProcess = await startEtcd(programs.etcd, dir, etcdUrl);
   const port = await freePort();
   const url = `https://127.0.0.1:${port}`;
   writeKeys(dir);
-  let api = launch(dir, etcdUrl, port);
+  let api = launch(programs.api, dir, etcdUrl, port);
   await ready(url, api);
 
   const kubeconfig = writeKubeconfig(dir, url, "admin", ADMIN_TOKEN);
@@ -58,7 +65,7 @@ export async function startApiServer(): Promise<ApiServer> {
   mkdirSync(cacheDir);
 
   const kubectl = (args: readonly string[], stdin?: string): Promise<KubectlResult> =>
-    run(kubectlPath(), args, stdin, {
+    run(programs.kubectl, args, stdin, {
       KUBECONFIG: kubeconfig,
       KUBECACHEDIR: cacheDir,
       HOME: dir,
@@ -78,7 +85,7 @@ export async function startApiServer(): Promise<ApiServer> {
     },
     async restart() {
       if (!api.exited()) await api.stop("SIGKILL");
-      api = launch(dir, etcdUrl, port);
+      api = launch(programs.api, dir, etcdUrl, port);
       await ready(url, api);
     },
     async stop() {
@@ -89,9 +96,15 @@ export async function startApiServer(): Promise<ApiServer> {
   };
 }
 
-async function startEtcd(dir: string, clientUrl: string): Promise<ServerProcess> {
+async function pathOf(name: PartName): Promise<string> {
+  const obtained = await lookUp(name);
+  if (obtained.kind === "missing") throw new Error(`${name} is missing: ${obtained.remedy}`);
+  return obtained.path;
+}
+
+async function startEtcd(path: string, dir: string, clientUrl: string): Promise<ServerProcess> {
   const peerUrl = `http://127.0.0.1:${await freePort()}`;
-  const process = startServer(etcd(), [
+  const process = startServer(path, [
     `--data-dir=${join(dir, "etcd")}`,
     `--listen-client-urls=${clientUrl}`,
     `--advertise-client-urls=${clientUrl}`,
@@ -101,19 +114,22 @@ async function startEtcd(dir: string, clientUrl: string): Promise<ServerProcess>
     "--unsafe-no-fsync",
     "--log-level=error",
   ]);
-  await until(
-    "etcd to be healthy",
+  await waitFor(
+    "etcd is healthy",
     async () => {
-      const answer = await fetch(`${clientUrl}/health`);
-      return answer.ok ? true : undefined;
+      if (process.exited()) throw new Error("etcd has ended");
+      return fetch(`${clientUrl}/health`).then(
+        (answer) => answer.ok,
+        () => false,
+      );
     },
-    { withinMs: ETCD_READY_MS },
+    { withinMs: ETCD_READY_MS, everyMs: 50 },
   ).catch((error: unknown) => fail(process, "etcd", error));
   return process;
 }
 
-function launch(dir: string, etcdUrl: string, port: number): ServerProcess {
-  return startServer(kubeApiserver(), [
+function launch(path: string, dir: string, etcdUrl: string, port: number): ServerProcess {
+  return startServer(path, [
     `--etcd-servers=${etcdUrl}`,
     "--bind-address=127.0.0.1",
     `--secure-port=${port}`,
@@ -170,11 +186,11 @@ function writeKubeconfig(dir: string, url: string, user: string, token: string):
 }
 
 async function ready(url: string, api: ServerProcess): Promise<void> {
-  await until(
-    "kube-apiserver to be ready",
+  await waitFor(
+    "kube-apiserver is ready",
     async () => {
       if (api.exited()) throw new Error("kube-apiserver has ended");
-      return (await statusOf(`${url}/readyz`)) === 200 ? true : undefined;
+      return (await statusOf(`${url}/readyz`).catch(() => 0)) === 200;
     },
     { withinMs: API_READY_MS, everyMs: 100 },
   ).catch((error: unknown) => fail(api, "kube-apiserver", error));

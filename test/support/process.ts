@@ -63,28 +63,6 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Looks again until `probe` gives a value; throws with `what` and the last problem when time is up. */
-export async function until<T>(
-  what: string,
-  probe: () => Promise<T | undefined> | T | undefined,
-  options: { readonly withinMs?: number; readonly everyMs?: number } = {},
-): Promise<T> {
-  const deadline = Date.now() + (options.withinMs ?? 20_000);
-  let last: unknown;
-  for (;;) {
-    try {
-      const value = await probe();
-      if (value !== undefined) return value;
-    } catch (error) {
-      last = error;
-    }
-    if (Date.now() > deadline) {
-      throw new Error(`Waited in vain: ${what}`, { cause: last });
-    }
-    await new Promise((resolve) => setTimeout(resolve, options.everyMs ?? 50));
-  }
-}
-
 function hasExited(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }

@@ -1,0 +1,26 @@
+/** The controller's process: settings → open → wait for a signal → close. No logic of its own. */
+import { systemClock } from "../runtime/clock.ts";
+import { describe } from "../runtime/error.ts";
+import { runUntilSignal } from "../runtime/lifecycle.ts";
+import { createLog } from "../runtime/log.ts";
+import { readConfig } from "./config.ts";
+import { openController } from "./open.ts";
+
+async function main(): Promise<number> {
+  const config = readConfig(process.env);
+  const write = (line: string): void => void process.stdout.write(line);
+  const log = createLog({ level: config.logLevel, clock: systemClock, write });
+  const ended = await runUntilSignal(
+    { signals: process, clock: systemClock, log, drainTimeoutMs: config.drainTimeoutMs },
+    (signal) => openController(config, { clock: systemClock, log }, signal),
+  );
+  return ended.inTime ? 0 : 1;
+}
+
+main().then(
+  (code) => process.exit(code),
+  (cause: unknown) => {
+    process.stderr.write(`${describe(cause)}\n`);
+    process.exit(1);
+  },
+);
