@@ -28,7 +28,7 @@ const COMMANDS = {
   },
   generate: { built: false, steps: (rest) => [["scripts/generate.ts", ...rest]] },
   golden: { built: false, steps: (rest) => [["scripts/golden.ts", ...rest]] },
-  bench: { built: true, steps: (rest) => [["scripts/bench.ts", ...rest]] },
+  bench: { built: true, steps: (rest) => [["bench/main.ts", ...rest]] },
 };
 
 const [name = "", ...rest] = process.argv.slice(2);
