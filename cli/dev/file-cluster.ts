@@ -3,6 +3,7 @@
  * does there: a save that holds a mistake changes nothing and is told, with the field; the policies before it
  * stay. The generation of a policy grows when its spec changes, as in the API server.
  */
+import { statSync } from "node:fs";
 import type { Cluster, ClusterEvent, Snapshot } from "../../controller/cluster.ts";
 import { createTicks } from "../../controller/ticks.ts";
 import { canonicalJson } from "../../policy/encode.ts";
@@ -54,10 +55,14 @@ export function openFileCluster(options: FileClusterOptions): Cluster {
 
   const look = (): void => {
     const atMs = clock.now();
-    const files = readPolicies(readFiles([folder], () => ""));
+    const read = readFiles([folder], () => "");
+    const files = readPolicies(read);
     if (hasErrors(files.problems)) {
-      text = "";
       const { problems } = files;
+      // One save is several events; saving a mistake again is told again.
+      const wrong = JSON.stringify([problems, read.files.map(savedAt)]);
+      if (wrong === text) return;
+      text = wrong;
       options.onLoaded({ kind: "refused", policies: current.policies, problems, atMs });
       return;
     }
@@ -110,6 +115,10 @@ export function openFileCluster(options: FileClusterOptions): Cluster {
       await following;
     },
   };
+}
+
+function savedAt(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
 /** The very object from before when nothing changed, so that compiling it costs nothing. */

@@ -29,12 +29,9 @@ export function createScreen(write: (text: string) => void, clock: Clock, cwd: s
     onStatus({ metadata }, { conditions, sidecars }) {
       const enforced = conditions.find(({ type }) => type === "Enforced");
       const accepted = conditions.find(({ type }) => type === "Accepted");
-      const { name, generation } = metadata;
-      const [enforcing = "0", all = "0"] = sidecars.split("/");
-      const count = `generation ${generation} is enforced by ${enforcing} of ${all} sidecars`;
-      const why = enforced?.status === "True" ? "" : `: ${enforced?.message ?? ""}`;
+      const { name } = metadata;
       const not = accepted?.status === "False" ? `; not accepted: ${accepted.message}` : "";
-      const text = `${name}: ${count}${why}${not}`;
+      const text = `${name}: ${enforced?.message ?? `enforced by ${sidecars}`}${not}`;
       // A status is written anew for its times, too; only what reads differently is news.
       if (said.get(name) === text) return;
       said.set(name, text);
