@@ -96,18 +96,30 @@ function inLayerOrder(policies: readonly AnyPolicy[]): readonly AnyPolicy[] {
     .map(({ policy }) => policy);
 }
 
-const contents = new WeakMap<WorkloadRef, BundleContent>();
+/** By the narrowest layer: what was compiled with it, by bundle key. Goes when the policy goes. */
+const contents = new WeakMap<BundleLayer, Map<string, BundleContent>>();
+/** Beyond, all are forgotten: workloads that are gone leave their entries behind. */
+const MAX_REMEMBERED = 10_000;
 
 /** The very same object while nothing changes, so that its digest is computed once. */
 function contentOf(workload: WorkloadRef, layers: readonly BundleLayer[]): BundleContent {
-  const previous = contents.get(workload);
-  if (previous !== undefined && sameItems(previous.layers, layers)) return previous;
   const { namespace, name } = workload;
-  const content =
-    layers.length === 0
-      ? closed(workload, "policy.none", `No policy selects the workload ${namespace}/${name}`)
-      : { workload: { namespace, name }, policies: layers.map(({ policy }) => policy), layers };
-  contents.set(workload, content);
+  const narrowest = layers.at(-1);
+  if (narrowest === undefined) {
+    return closed(workload, "policy.none", `No policy selects the workload ${namespace}/${name}`);
+  }
+  const known = contents.get(narrowest) ?? new Map<string, BundleContent>();
+  const key = bundleKey(workload);
+  const previous = known.get(key);
+  if (previous !== undefined && sameItems(previous.layers, layers)) return previous;
+  const content = {
+    workload: { namespace, name },
+    policies: layers.map(({ policy }) => policy),
+    layers,
+  };
+  if (known.size >= MAX_REMEMBERED) known.clear();
+  known.set(key, content);
+  contents.set(narrowest, known);
   return content;
 }
 

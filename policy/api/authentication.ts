@@ -205,7 +205,13 @@ const jwt = ruled(
     locations: defaulted(
       described(
         "Where the token may be. More than one token in a request is refused.",
-        listOf(location, { minItems: 1, maxItems: 4 }),
+        ruled(listOf(location, { minItems: 1, maxItems: 4 }), [
+          {
+            cel: "self.all(a, self.exists_one(b, a == b))",
+            message: "locations must not name one place twice",
+            holds: (all) => new Set(all.map(placeOf)).size === all.length,
+          },
+        ]),
       ),
       [{ header: "Authorization", prefix: "Bearer" }],
     ),
@@ -274,6 +280,10 @@ export function durationSeconds(text: string): number {
     seconds += Number(amount) * (unit === "m" ? 60 : 1);
   }
   return seconds;
+}
+
+function placeOf({ header, prefix, cookie, query }: Infer<typeof location>): string {
+  return JSON.stringify([header, prefix, cookie, query]);
 }
 
 function celString(text: string): string {

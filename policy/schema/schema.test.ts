@@ -82,6 +82,7 @@ describe("validate()", () => {
     [{ size: 1, tags: ["a", "a"] }, 'spec.tags[1]: Duplicate value: "a"'],
     [{ size: 1, labels: {} }, "spec.labels: Invalid value: 0: should have at least 1 properties"],
     [{ size: 1, labels: { a: 1 } }, "spec.labels.a: Invalid value: found 1, a string is required"],
+    [{ size: 1, labels: { a: "", b: "", c: "" } }, "spec.labels: Too many: 3: must have at most 2"],
     [{ size: 1, labels: [] }, "spec.labels: Invalid value: found a list, an object is required"],
   ])("of %j says what was found and what is required", (value, sentence) => {
     expect(issues(value)).toContainEqual(expect.stringContaining(sentence));
