@@ -37,6 +37,14 @@ await main(name, rest);
 
 async function main(name, rest) {
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (name === "prepare") {
+    // npm runs this after each install, so that `npx postern` works at once; without our development
+    // packages (npm ci --omit=dev) there is nothing to build with, and nothing is asked for.
+    if (!existsSync(join("node_modules", "esbuild"))) return;
+    const node = pinnedNode();
+    await run(node, ["scripts/build.ts", "--quiet"], environment(node));
+    return;
+  }
   if (command === undefined) {
     stop(2, `Unknown command "${name}": use one of ${Object.keys(COMMANDS).join(", ")}`);
   }
