@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { systemClock } from "../runtime/clock.ts";
 import { silentLog } from "../runtime/log.ts";
-import { bundle, layer } from "../test/support/bundles.ts";
+import { authentication, bundle, layer, provider } from "../test/support/bundles.ts";
 import type { RawClient } from "../test/support/raw-client.ts";
 import { rawClient } from "../test/support/raw-client.ts";
+import { claims, ecKey, token } from "../test/support/tokens.ts";
 import type { RecordingUpstream } from "../test/support/upstream.ts";
 import { OK, recordingUpstream } from "../test/support/upstream.ts";
 import type { DataPath } from "./data-path.ts";
@@ -19,14 +20,19 @@ let path: DataPath;
 let client: RawClient;
 let records: DecisionRecord[];
 let current = OPEN;
+let onCurrent = (): void => undefined;
 const metrics = createMetrics();
 
 beforeEach(async () => {
   records = [];
   current = OPEN;
+  onCurrent = () => undefined;
   upstream = await recordingUpstream();
   path = createDataPath({
-    current: () => current,
+    current: () => {
+      onCurrent();
+      return current;
+    },
     upstream,
     log: silentLog,
     clock: systemClock,
@@ -216,3 +222,197 @@ describe("an upstream that fails", () => {
     expect(metrics.value("postern_requests_total", "gone", "none")).toBeGreaterThan(0);
   });
 });
+
+describe("a swap of policy", () => {
+  test("leaves a request in flight with the policy that it began with", async () => {
+    const key = ecKey("k1");
+    const keys = { kind: "known", jwks: [key.jwk] } as const;
+    const asking = await prepare(
+      bundle({
+        layers: [layer({ authentication: authentication({ providers: [provider({ keys })] }) })],
+      }),
+    );
+    current = asking;
+    // The signature check is asynchronous: the swap falls between the read of the policy and the decision.
+    client.send(
+      `GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${token(key, claims(Date.now()))}\r\n\r\n`,
+    );
+    let reads = 0;
+    const swapped = new Promise<void>((resolve) => {
+      onCurrent = () => {
+        reads += 1;
+        queueMicrotask(() => {
+          current = prepareClosed("policy.none", "swapped");
+          resolve();
+        });
+      };
+    });
+    await swapped;
+    expect((await client.response()).status).toBe(200);
+    expect(reads).toBe(1);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect(JSON.parse((await client.response()).body)).toMatchObject({ code: "policy.none" });
+  });
+
+  test("is not noticed by a body that is still streaming", async () => {
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
+    await poll(() => upstream.bytes.endsWith("abc"));
+    current = prepareClosed("policy.none", "swapped");
+    client.send("def");
+    expect((await client.response()).status).toBe(200);
+    expect(upstream.requests[0]?.body).toBe("abcdef");
+  });
+});
+
+describe("drain()", () => {
+  const never = new AbortController().signal;
+
+  test("lets what is in flight end, says that the connection closes, and takes no new one", async () => {
+    let finish = (): void => undefined;
+    upstream.answer = (_request, socket) => {
+      finish = () => socket.write(OK);
+    };
+    const idle = await rawClient(addressOf());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await upstream.request(0);
+    const drained = path.drain(never);
+    await idle.closed();
+    finish();
+    const response = await client.response();
+    expect(response.body).toBe("ok");
+    expect(response.header("connection")).toBe("close");
+    expect(await client.closed()).toBe("");
+    await drained;
+    expect(path.connections).toBe(0);
+    await expect(rawClient(addressOf())).rejects.toThrow("ECONNREFUSED");
+  });
+
+  test("refuses what comes after it on a connection that is still answering", async () => {
+    let finish = (): void => undefined;
+    upstream.answer = (_request, socket) => {
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha");
+      finish = () => socket.write("lf");
+    };
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await client.until("ha");
+    const drained = path.drain(never);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    finish();
+    expect((await client.response()).body).toBe("half");
+    expect(JSON.parse((await client.response()).body)).toMatchObject({ code: "sidecar.draining" });
+    await drained;
+    expect(upstream.requests).toHaveLength(1);
+  });
+
+  test("cuts at its deadline", async () => {
+    upstream.answer = () => undefined;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await upstream.request(0);
+    const deadline = new AbortController();
+    const drained = path.drain(deadline.signal);
+    deadline.abort(new Error("deadline"));
+    await drained;
+    expect(await client.closed()).toBe("");
+    expect(path.connections).toBe(0);
+  });
+});
+
+describe("a decision record", () => {
+  test("holds what an operator needs and no credential", async () => {
+    const key = ecKey("k1");
+    current = await prepare(
+      bundle({
+        layers: [
+          layer({
+            authentication: authentication({
+              providers: [
+                provider({
+                  keys: { kind: "known", jwks: [key.jwk] },
+                  locations: [{ in: "query", name: "access_token" }],
+                }),
+              ],
+            }),
+          }),
+        ],
+      }),
+    );
+    const good = token(key, claims(Date.now()));
+    const bad = token(key, claims(Date.now(), { aud: "x" }));
+    for (const text of [good, bad]) {
+      client.send(`GET /a?access_token=${text} HTTP/1.1\r\nHost: A\r\n\r\n`);
+      await client.response();
+    }
+    client.send(`GET /a//b?access_token=${good} HTTP/1.1\r\nHost: A\r\n\r\n`);
+    await client.response();
+    await poll(() => records.length === 3);
+    expect(records).toMatchObject([
+      {
+        outcome: "permit",
+        status: 200,
+        method: "GET",
+        path: "/a",
+        host: "a",
+        subject: "alice",
+        provider: "corp",
+        revision: 7,
+      },
+      {
+        outcome: "deny",
+        status: 401,
+        code: "authn.audience",
+        check: "authentication",
+        policy: "shop/orders",
+      },
+      { outcome: "deny", status: 400, code: "request.path", check: "normal-form", path: "/a//b" },
+    ]);
+    expect(JSON.stringify(records)).not.toMatch(/eyJ|access_token/);
+  });
+});
+
+describe("requests of one connection", () => {
+  test("are served one after the other, each with its own answer", async () => {
+    const answers: (() => void)[] = [];
+    upstream.answer = (request, socket) => {
+      const name = request.head.slice(5, 6);
+      answers.push(() => socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n${name}`));
+    };
+    client.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n");
+    await upstream.request(0);
+    expect(upstream.requests).toHaveLength(1);
+    answers[0]?.();
+    expect((await client.response()).body).toBe("a");
+    await upstream.request(1);
+    answers[1]?.();
+    expect((await client.response()).body).toBe("b");
+  });
+
+  test("may not pile up behind a slow one", async () => {
+    upstream.answer = () => undefined;
+    client.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\n".repeat(80));
+    expect(await client.closed()).toBe("");
+  });
+});
+
+describe("listen()", () => {
+  test("says when the address is taken", async () => {
+    const other = createDataPath({
+      current: () => OPEN,
+      upstream,
+      log: silentLog,
+      clock: systemClock,
+      metrics: createMetrics(),
+    });
+    await expect(other.listen(addressOf())).rejects.toMatchObject({ code: "listen.failed" });
+    await other.close();
+  });
+});
+
+function addressOf(): { readonly host: string; readonly port: number } {
+  if (path.address === undefined) throw new TypeError("Cannot connect: it does not listen");
+  return path.address;
+}
+
+/** For what has no event: looks until it holds; the test's own timeout is the deadline. */
+async function poll(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+}

@@ -61,7 +61,12 @@ export class Connection {
       const next = this.#waiting.shift();
       this.#serving = next;
       if (next === undefined || this.#socket.destroyed) break;
-      await next.serve();
+      try {
+        await next.serve();
+      } catch {
+        // serve() tells what goes wrong by itself; what it cannot tell must not leave a caller waiting.
+        this.#socket.destroy();
+      }
       await closed(next.response);
     }
     this.#serving = undefined;

@@ -88,6 +88,8 @@ export function createListener(options: ListenerOptions): Listener {
     drain: async (signal) => {
       draining = true;
       const closed = closeServer(server);
+      // Node counts a connection that has said nothing yet as busy; nobody loses a request with it.
+      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
       const cut = (): void => {
         for (const socket of sockets) socket.destroy();
       };
@@ -135,8 +137,11 @@ export function createListener(options: ListenerOptions): Listener {
           : draining
             ? deny("sidecar.draining", "The request came after the drain had begun")
             : undefined;
-      await serve(arrival, options, refusal);
-      inFlight -= 1;
+      try {
+        await serve(arrival, options, refusal);
+      } finally {
+        inFlight -= 1;
+      }
     });
   }
 

@@ -77,9 +77,12 @@ export function createReply(
       response.destroy();
     },
     onClosed: (listener) => {
-      response.once("close", () => {
+      const tell = (): void => {
         listener(response.writableFinished);
-      });
+      };
+      // The caller may have gone while the decision was made, and then there is no event any more.
+      if (response.closed || response.destroyed) tell();
+      else response.once("close", tell);
     },
   };
 }

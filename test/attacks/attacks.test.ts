@@ -29,10 +29,13 @@ interface Row {
     readonly status: number;
     /** Of a refusal. */
     readonly code?: string;
-    readonly upstream: "untouched" | "served";
+    /** `unfinished`: it never got a whole request, so there was nothing that it could act on. */
+    readonly upstream: "untouched" | "served" | "unfinished";
     readonly connection: "closed" | "open";
     /** The request line that the application got, and nothing else in its place. */
     readonly line?: string;
+    /** The body's bytes that the application got, chunks included. */
+    readonly body?: string;
     /** Header lines that the application got, or did not get, without regard to case. */
     readonly has?: readonly string[];
     readonly lacks?: readonly string[];
@@ -89,9 +92,10 @@ for (const { family, rows } of families) {
         code: row.expect.code,
       });
       if (row.expect.upstream === "untouched") expect(upstream.bytes).toBe("");
-      else expect(upstream.requests).toHaveLength(1);
+      else expect(upstream.requests).toHaveLength(row.expect.upstream === "served" ? 1 : 0);
       const head = upstream.requests[0]?.head ?? "";
       if (row.expect.line !== undefined) expect(head.split("\r\n", 1)[0]).toBe(row.expect.line);
+      if (row.expect.body !== undefined) expect(upstream.requests[0]?.body).toBe(row.expect.body);
       const lines = head.toLowerCase().split("\r\n");
       for (const line of row.expect.has ?? []) expect(lines).toContain(line.toLowerCase());
       const names = lines.map((line) => line.split(":", 1)[0]);
@@ -101,6 +105,7 @@ for (const { family, rows } of families) {
         // Nothing more: no answer to bytes that were smuggled behind the refused request.
         expect(await client.closed()).toBe("");
         if (row.expect.upstream === "untouched") expect(upstream.bytes).toBe("");
+        if (row.expect.upstream === "unfinished") expect(upstream.requests).toHaveLength(0);
       } else {
         client.send(PING);
         expect((await client.response()).status).toBe(200);
