@@ -155,8 +155,21 @@ export async function statusOf(
   namespace: string,
   name: string,
 ): Promise<PolicyStatus | undefined> {
+  return (await readObject(api, namespace, name)).status;
+}
+
+interface ReadPolicyObject {
+  readonly metadata: { readonly generation: number };
+  readonly status?: PolicyStatus;
+}
+
+async function readObject(
+  api: ApiServer,
+  namespace: string,
+  name: string,
+): Promise<ReadPolicyObject> {
   const text = await api.must(["get", "asp", name, `--namespace=${namespace}`, "-o", "json"]);
-  return (JSON.parse(text) as { readonly status?: PolicyStatus }).status;
+  return JSON.parse(text) as ReadPolicyObject;
 }
 
 export function conditionOf(
@@ -166,7 +179,10 @@ export function conditionOf(
   return status?.conditions.find((condition) => condition.type === type);
 }
 
-/** Waits until the policy's status satisfies `holds`; on failure, tells the last status. */
+/**
+ * Waits until the status of the policy as it is now, and not as it was before the last edit, satisfies `holds`;
+ * on failure, tells the last status.
+ */
 export async function waitForStatus(
   api: ApiServer,
   policy: { readonly namespace: string; readonly name: string },
@@ -179,8 +195,10 @@ export async function waitForStatus(
     return await waitFor(
       what,
       async () => {
-        last = await statusOf(api, policy.namespace, policy.name);
-        return last !== undefined && holds(last) ? last : undefined;
+        const object = await readObject(api, policy.namespace, policy.name);
+        last = object.status;
+        if (last?.observedGeneration !== object.metadata.generation) return undefined;
+        return holds(last) ? last : undefined;
       },
       { withinMs, everyMs: 100 },
     );
