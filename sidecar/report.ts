@@ -42,10 +42,10 @@ export function startReporting(options: ReporterOptions): Disposable {
   const beat = async (): Promise<void> => {
     while (!control.signal.aborted) {
       pause = new AbortController();
-      const spread = 1 + (Math.random() * 2 - 1) * JITTER;
+      const beatMs = Math.round(HEARTBEAT_MS * (1 + (Math.random() * 2 - 1) * JITTER));
       try {
         const signal = AbortSignal.any([control.signal, pause.signal]);
-        await clock.sleep(HEARTBEAT_MS * spread, signal);
+        await clock.sleep(beatMs, signal);
         send(false);
       } catch (cause) {
         if (!control.signal.aborted && !pause.signal.aborted) throw cause;

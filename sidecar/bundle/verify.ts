@@ -50,7 +50,7 @@ async function payloadOf(
   } catch (cause) {
     return refused("bundle.malformed", `The JWS header is not JSON: ${describe(cause)}`);
   }
-  const { typ, alg, kid } = header;
+  const { typ, alg, kid, crit } = header;
   if (typ !== BUNDLE_JWS_TYPE) {
     return refused("bundle.signature", `JWS typ: must be ${BUNDLE_JWS_TYPE}, found ${say(typ)}`);
   }
@@ -59,6 +59,10 @@ async function payloadOf(
       "bundle.signature",
       `JWS alg: must be ${BUNDLE_JWS_ALGORITHM}, found ${say(alg)}`,
     );
+  }
+  // We never sign with an extension (RFC 7515 §4.1.11), not even with one that the library knows.
+  if (crit !== undefined) {
+    return refused("bundle.signature", `JWS crit: must be absent, found ${say(crit)}`);
   }
   const key = typeof kid === "string" ? keys.get(kid) : undefined;
   if (key === undefined) {

@@ -112,7 +112,7 @@ export function sign(bundle: Bundle, signer: Signer): Uint8Array {
   return signer.sign(Buffer.from(canonicalJson(bundle), "utf8"));
 }
 
-/** Allows GET of these paths and nothing else, for anybody. */
+/** Allows GET of these paths, in a bundle's order, and nothing else, for anybody. */
 export function allowing(
   paths: readonly string[],
   more: Partial<BundleContent> = {},
