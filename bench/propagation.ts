@@ -12,8 +12,8 @@ import { workloadName } from "../policy/workload-name.ts";
 import { waitFor } from "../test/support/wait.ts";
 import type { FleetNews, FleetOrder } from "./fleet.ts";
 import type { Row } from "./report.ts";
-import { costOf, openLab, pod, policyPath } from "./support/lab.ts";
-import type { Lab } from "./support/lab.ts";
+import { costOf, openLab, pod, policyPath } from "../test/support/lab.ts";
+import type { Lab } from "../test/support/lab.ts";
 import { quantile } from "./support/quantile.ts";
 
 const SIZES = [1, 50, 200];

@@ -4,7 +4,7 @@
  */
 import { waitFor } from "../test/support/wait.ts";
 import type { Row } from "./report.ts";
-import { costOf, openLab, pod, policyPath } from "./support/lab.ts";
+import { costOf, openLab, pod, policyPath } from "../test/support/lab.ts";
 import { quantile } from "./support/quantile.ts";
 
 const WORKLOADS = 1_000;

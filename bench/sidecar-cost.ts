@@ -21,7 +21,7 @@ import { freePort, startServer } from "../test/support/process.ts";
 import type { ServerProcess } from "../test/support/process.ts";
 import { waitFor } from "../test/support/wait.ts";
 import type { Row } from "./report.ts";
-import { costOf } from "./support/lab.ts";
+import { costOf } from "../test/support/lab.ts";
 import { load, once } from "./support/load.ts";
 import { quantile } from "./support/quantile.ts";
 
