@@ -27,7 +27,11 @@ const COMMANDS = {
     steps: (rest) => [[bin("prettier"), rest.includes("--check") ? "--check" : "--write", "."]],
   },
   generate: { built: false, steps: (rest) => [["scripts/generate.ts", ...rest]] },
-  golden: { built: false, steps: (rest) => [["scripts/golden.ts", ...rest]] },
+  golden: {
+    built: false,
+    env: { UPDATE_GOLDEN: "1" },
+    steps: () => [["--experimental-vm-modules", bin("jest"), "test/golden.test.ts"]],
+  },
   bench: { built: true, steps: (rest) => [["bench/main.ts", ...rest]] },
 };
 
@@ -50,7 +54,7 @@ async function main(name, rest) {
   }
   install();
   const node = pinnedNode();
-  const env = environment(node);
+  const env = { ...environment(node), ...command.env };
   if (command.built && !isBuilt()) {
     say("building dist/, since a source is newer");
     await run(node, ["scripts/build.ts", "--quiet"], env);

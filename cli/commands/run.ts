@@ -44,6 +44,8 @@ export async function runCommand(options: RunOptions, io: Io): Promise<number> {
   const feed = opening.use(
     openPolicyFeed({ paths: options.file, readStdin: io.readStdin, clock, log, onLoaded }),
   );
+  // Before anybody can know that we are there: without a listener, SIGHUP ends a process.
+  io.onHangup(() => feed.source.reload());
   const first = await feed.first(io.signal);
   if (hasErrors(first.problems)) {
     say(
@@ -83,7 +85,6 @@ export async function runCommand(options: RunOptions, io: Io): Promise<number> {
     digest = now;
     say(`reloaded: enforces ${enforced()}`);
   });
-  io.onHangup(() => feed.source.reload());
   if (!io.signal.aborted) await once(io.signal, "abort");
   say("stopping: requests in flight may end");
   await sidecar.close();
