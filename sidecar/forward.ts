@@ -4,7 +4,7 @@
  * towards the caller too: a cut never looks like an end.
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
-import { request as httpRequest } from "node:http";
+import { http } from "../runtime/http.ts";
 import type { DenialCode } from "../policy/denials.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { Exchange } from "./exchange.ts";
@@ -55,7 +55,7 @@ function attempt(
 ): void {
   const { exchange } = permit;
   const { reply } = exchange;
-  const outgoing = httpRequest({
+  const outgoing = http.request({
     host: upstream.host,
     port: upstream.port,
     agent: upstream.agent,

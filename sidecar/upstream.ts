@@ -3,11 +3,11 @@
  * exchange, and is dropped when it says anything while nobody has asked: such bytes would be taken for the
  * answer to the next request.
  */
-import type { ClientRequest } from "node:http";
-import { Agent } from "node:http";
+import type { Agent, ClientRequest } from "node:http";
 import type { Socket } from "node:net";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";
+import { http } from "../runtime/http.ts";
 import type { Denial } from "../policy/denials.ts";
 import { deny } from "../policy/denials.ts";
 import { describe } from "../runtime/error.ts";
@@ -47,7 +47,7 @@ export function createUpstream({ host, port }: UpstreamAddress): Upstream {
   };
 }
 
-class WatchfulAgent extends Agent {
+class WatchfulAgent extends http.Agent {
   override keepSocketAlive(socket: Duplex): void {
     socket.on("data", speaksUnasked);
     // Node's types say void; the value tells the pool whether to keep the socket.

@@ -3,10 +3,10 @@
  * repairs is turned off. The only folder that knows node:http's types; the pipeline sees an Exchange.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import { createServer } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { randomUUID } from "node:crypto";
+import { http } from "../../runtime/http.ts";
 import type { DenialCode } from "../../policy/denials.ts";
 import { deny } from "../../policy/denials.ts";
 import { PosternError } from "../../runtime/error.ts";
@@ -210,7 +210,7 @@ const VERSIONS: Readonly<Record<string, "1.0" | "1.1">> = { "1.0": "1.0", "1.1":
 const CLOSE_MS = 1_000;
 
 function createStrictServer(limits: ListenerLimits): Server {
-  const server = createServer({
+  const server = http.createServer({
     insecureHTTPParser: false,
     // Ours is the answer; see host.ts.
     requireHostHeader: false,
