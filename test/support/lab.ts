@@ -24,6 +24,8 @@ export interface Lab extends AsyncDisposable {
   /** File with the public keys by which bundles are believed. */
   readonly keysFile: string;
   readonly controller: ServerProcess;
+  /** Again, after it was stopped or killed; resolves when it is ready. */
+  startController(): Promise<void>;
   /** A request to the API server; throws with its words when refused. */
   call(method: string, path: string, body?: unknown, contentType?: string): Promise<unknown>;
   /** The controller's metrics page. */
@@ -46,28 +48,33 @@ export async function openLab(): Promise<Lab> {
     metadata: { name: SYSTEM_NAMESPACE },
   });
   const admin = `127.0.0.1:${await freePort()}`;
-  const controller = startServer(process.execPath, [join(ROOT, "dist", "controller.js")], {
-    env: {
-      PATH: process.env["PATH"] ?? "",
-      POSTERN_KUBECONFIG: api.kubeconfig,
-      POSTERN_NAMESPACE: SYSTEM_NAMESPACE,
-      POSTERN_NATS_URL: nats.url,
-      POSTERN_ADMIN_LISTEN: admin,
-      POSTERN_LOG_LEVEL: "warn",
-    },
-  });
-  opening.defer(() => controller.stop());
-  await waitFor(
-    "the controller is ready",
-    async () => {
-      if (controller.exited()) throw new Error(`The controller ended: ${controller.output()}`);
-      return fetch(`http://${admin}/readyz`).then(
-        (answer) => answer.ok,
-        () => false,
-      );
-    },
-    { withinMs: 30_000, everyMs: 50 },
-  );
+  let controller: ServerProcess | undefined;
+  opening.defer(() => controller?.stop());
+  const startController = async (): Promise<void> => {
+    const started = startServer(process.execPath, [join(ROOT, "dist", "controller.js")], {
+      env: {
+        PATH: process.env["PATH"] ?? "",
+        POSTERN_KUBECONFIG: api.kubeconfig,
+        POSTERN_NAMESPACE: SYSTEM_NAMESPACE,
+        POSTERN_NATS_URL: nats.url,
+        POSTERN_ADMIN_LISTEN: admin,
+        POSTERN_LOG_LEVEL: "warn",
+      },
+    });
+    controller = started;
+    await waitFor(
+      "the controller is ready",
+      async () => {
+        if (started.exited()) throw new Error(`The controller ended: ${started.output()}`);
+        return fetch(`http://${admin}/readyz`).then(
+          (answer) => answer.ok,
+          () => false,
+        );
+      },
+      { withinMs: 30_000, everyMs: 50 },
+    );
+  };
+  await startController();
   const keysFile = join(folder, "keys.json");
   const keys = (await call(
     "GET",
@@ -79,7 +86,11 @@ export async function openLab(): Promise<Lab> {
     api,
     nats,
     keysFile,
-    controller,
+    get controller() {
+      if (controller === undefined) throw new Error("The controller was never started");
+      return controller;
+    },
+    startController,
     call,
     metrics: async () => (await fetch(`http://${admin}/metrics`)).text(),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
