@@ -73,6 +73,22 @@ describe("readSettings()", () => {
     expect(messageOf(() => readSettings(TABLE, environment))).not.toContain("did you mean");
   });
 
+  test("passes over what Kubernetes sets for a Service called postern, and nothing that looks like it", () => {
+    const links = {
+      POSTERN_SERVICE_HOST: "10.0.0.1",
+      POSTERN_SERVICE_PORT: "443",
+      POSTERN_SERVICE_PORT_HTTPS: "443",
+      POSTERN_PORT: "tcp://10.0.0.1:443",
+      POSTERN_NATS_PORT_4222_TCP: "tcp://10.0.0.2:4222",
+      POSTERN_NATS_PORT_4222_TCP_ADDR: "10.0.0.2",
+    };
+    const upstream = { POSTERN_UPSTREAM_URL: "http://127.0.0.1:8080" };
+    expect(() => readSettings(TABLE, { ...upstream, ...links })).not.toThrow();
+    expect(
+      messageOf(() => readSettings(TABLE, { ...upstream, POSTERN_ADMIN_PORTS: "1" })),
+    ).toContain("POSTERN_ADMIN_PORTS");
+  });
+
   test("passes a mistake of ours on", () => {
     const broken = () => {
       throw new TypeError("ours");

@@ -77,10 +77,18 @@ export function settingsInvalid(problems: readonly string[]): PosternError {
   return new PosternError("settings.invalid", `Cannot read settings:\n  ${problems.join("\n  ")}`);
 }
 
+/**
+ * What Kubernetes puts into every container of a namespace with a Service called `postern` or `postern-…`:
+ * `POSTERN_NATS_SERVICE_HOST`, `POSTERN_NATS_PORT_4222_TCP_ADDR` and so on. Nobody wrote these.
+ */
+const SERVICE_LINK =
+  /_SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)$|_PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?$/;
+
 function unknownNames(table: Settings, environment: Environment): string[] {
   const known = Object.values(table).map((row) => row.name);
   return Object.keys(environment)
     .filter((name) => name.startsWith("POSTERN_") && !known.includes(name))
+    .filter((name) => !SERVICE_LINK.test(name))
     .toSorted()
     .map((name) => {
       const near = nearest(name, known);

@@ -8,6 +8,7 @@ import { stringify } from "yaml";
 import { customResourceDefinition } from "../policy/api/crds.ts";
 import { KINDS } from "../policy/api/kinds.ts";
 import { denialsPage, problemsPage } from "./reference/code-pages.ts";
+import { metricsPage, settingsPage } from "./reference/process-pages.ts";
 import { policyPage } from "./reference/policy-page.ts";
 
 interface Generated {
@@ -29,6 +30,8 @@ const FILES: readonly Generated[] = [
   { path: "docs/reference/policy-api.md", render: policyPage },
   { path: "docs/reference/denials.md", render: denialsPage },
   { path: "docs/reference/problems.md", render: problemsPage },
+  { path: "docs/reference/settings.md", render: settingsPage },
+  { path: "docs/reference/metrics.md", render: metricsPage },
 ];
 
 const stale = FILES.filter(({ path, render }) => current(path) !== render());
