@@ -53,7 +53,7 @@ const NOTHING_YET: Parameters<typeof renderMetrics>[0] = {
 function settingsTable(settings: Settings): string {
   const rows = Object.values(settings).map(({ name, fallback, sentence }) => {
     const shown =
-      fallback === required ? "required" : fallback === optional ? "–" : `\`${String(fallback)}\``;
+      fallback === required ? "required" : fallback === optional ? "–" : `\`${fallback}\``;
     return `| \`${name}\` | ${shown} | ${sentence} |`;
   });
   return ["| Name | Default | Meaning |", "| --- | --- | --- |", ...rows].join("\n");
