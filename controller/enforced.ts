@@ -105,13 +105,16 @@ function lagOf(
 }
 
 /** Coarse on purpose: each change of a message is a write to the API server. */
+const STEPS = [
+  [24 * 3_600_000, "more than a day"],
+  [6 * 3_600_000, "6h"],
+  [3_600_000, "1h"],
+  [20 * 60_000, "20m"],
+  [5 * 60_000, "5m"],
+  [60_000, "1m"],
+  [30_000, "30s"],
+] as const;
+
 export function roughly(ms: number): string {
-  const seconds = Math.floor(ms / 1_000);
-  if (seconds < 60) return `${Math.max(10, Math.floor(seconds / 10) * 10)}s`;
-  if (seconds < 3_600) {
-    const minutes = Math.floor(seconds / 60);
-    return `${minutes < 10 ? minutes : Math.floor(minutes / 10) * 10}m`;
-  }
-  const hours = Math.floor(seconds / 3_600);
-  return hours < 24 ? `${hours}h` : `${Math.floor(hours / 24)}d`;
+  return STEPS.find(([from]) => ms >= from)?.[1] ?? "10s";
 }
