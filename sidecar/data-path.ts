@@ -17,7 +17,7 @@ import { createUpstream } from "./upstream.ts";
 export interface DataPathLimits extends ListenerLimits {
   /** To the application, which is on this machine. */
   readonly connectMs: number;
-  /** From the connection to the response's head. */
+  /** To the response's head, from the connection or from the last move of a body that is still being sent. */
   readonly responseHeadMs: number;
 }
 

@@ -11,7 +11,7 @@ import type { Exchange } from "./exchange.ts";
 import { requestHeaders, responseHeaders, trailerLines } from "./hop-by-hop.ts";
 import type { Permit } from "./pipeline.ts";
 import type { Upstream } from "./upstream.ts";
-import { upstreamDenial } from "./upstream.ts";
+import { isClosedConnection, upstreamDenial, watchBehind } from "./upstream.ts";
 
 export type UpstreamCode = Extract<DenialCode, `upstream.${string}`>;
 
@@ -27,7 +27,7 @@ export type Forwarded =
 
 export interface ForwardDeadlines {
   readonly connectMs: number;
-  /** From the request's last attempt to the response's head. */
+  /** To the response's head, from the connection or from the last move of a body that is still being sent. */
   readonly responseHeadMs: number;
 }
 
@@ -63,11 +63,16 @@ function attempt(
     path: exchange.target,
     headers: requestHeaders(exchange, permit.identity),
     setHost: false,
+    insecureHTTPParser: false,
     // A reused connection may be dead; the second try opens its own.
     ...(isRetry && { agent: false, createConnection: upstream.connect }),
   });
+  // Node drops lines beyond its maximum in silence.
+  outgoing.maxHeadersCount = 0;
   let settled = false;
   let incoming: IncomingMessage | undefined;
+  /** Whether the application has said anything since this request is on its connection. */
+  let hasAnswered = (): boolean => false;
   let disarm = deadlines.arm(limits.connectMs, () => {
     fail("upstream.timeout", `No connection within ${limits.connectMs} ms`);
   });
@@ -86,26 +91,34 @@ function attempt(
   };
 
   outgoing.on("socket", (socket) => {
+    const readBefore = socket.bytesRead;
+    hasAnswered = () => socket.bytesRead > readBefore;
+    const awaitHead = (): void => {
+      const written = socket.bytesWritten;
+      disarm = deadlines.arm(limits.responseHeadMs, () => {
+        // A long body is no slow answer, as long as it moves.
+        if (!outgoing.writableFinished && socket.bytesWritten > written) awaitHead();
+        else fail("upstream.timeout", `No response head within ${limits.responseHeadMs} ms`);
+      });
+    };
     const connected = (): void => {
       disarm();
-      if (settled) return;
-      disarm = deadlines.arm(limits.responseHeadMs, () => {
-        fail("upstream.timeout", `No response head within ${limits.responseHeadMs} ms`);
-      });
+      if (!settled) awaitHead();
     };
     if (socket.connecting) socket.once("connect", connected);
     else connected();
   });
   outgoing.on("error", (error) => {
     if (settled) return;
-    if (!isRetry && outgoing.reusedSocket && incoming === undefined && isRepeatable(exchange)) {
+    const diedIdle = outgoing.reusedSocket && isClosedConnection(error) && !hasAnswered();
+    if (!isRetry && diedIdle && isRepeatable(exchange)) {
       settled = true;
       disarm();
       attempt(permit, upstream, deadlines, limits, true, resolve);
       return;
     }
-    // Once an answer has begun, it tells by itself how it ends.
-    if (incoming !== undefined && incoming.readable) return;
+    // What goes wrong behind a whole answer is not the answer's.
+    if (incoming?.complete === true) return;
     const denial = upstreamDenial(error);
     fail(denial.code, denial.detail);
   });
@@ -121,6 +134,7 @@ function attempt(
       response.destroy();
       return;
     }
+    watchBehind(response);
     passOn(response, outgoing, exchange, settle, fail);
   });
   reply.onClosed((completed) => {
@@ -156,7 +170,15 @@ function passOn(
   fail: (code: UpstreamCode, detail: string) => void,
 ): void {
   const { reply } = exchange;
-  const { lines, trailers } = responseHeaders(response.rawHeaders);
+  const { lines, trailers, codings } = responseHeaders(response.rawHeaders);
+  const strange = codings.find(
+    (coding) => coding.toLowerCase() !== "chunked" || isHttp10(response),
+  );
+  // We ask for no coding, and take off none but this one (RFC 9112 §6.1); HTTP/1.0 has none.
+  if (strange !== undefined) {
+    fail("upstream.malformed", `The application's answer has the transfer coding "${strange}"`);
+    return;
+  }
   try {
     reply.head({
       status: response.statusCode ?? 0,
@@ -184,6 +206,10 @@ function passOn(
   response.once("close", () => {
     if (!response.complete) fail("upstream.reset", "The application broke its answer off");
   });
+}
+
+function isHttp10(response: IncomingMessage): boolean {
+  return response.httpVersionMajor === 1 && response.httpVersionMinor === 0;
 }
 
 /** Nothing of it is used up, and doing it twice does no harm. */

@@ -70,6 +70,8 @@ export function requestHeaders(
 export function responseHeaders(raw: readonly string[]): {
   readonly lines: readonly HeaderLine[];
   readonly trailers: ReadonlySet<string>;
+  /** Values of Transfer-Encoding. */
+  readonly codings: readonly string[];
 } {
   const all = toLines(raw);
   const values = (key: string): string[] =>
@@ -85,7 +87,7 @@ export function responseHeaders(raw: readonly string[]): {
   if (trailers.size > 0) {
     lines.push({ name: "Trailer", key: "trailer", value: [...trailers].join(", ") });
   }
-  return { lines, trailers };
+  return { lines, trailers, codings: values("transfer-encoding") };
 }
 
 export function trailerLines(

@@ -3,7 +3,7 @@
  * exchange, and is dropped when it says anything while nobody has asked: such bytes would be taken for the
  * answer to the next request.
  */
-import type { Agent, ClientRequest } from "node:http";
+import type { Agent, ClientRequest, IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";
@@ -62,6 +62,26 @@ class WatchfulAgent extends http.Agent {
 
 function speaksUnasked(this: Duplex): void {
   this.destroy();
+}
+
+/**
+ * Bytes behind the end of an answer belong to nobody. While the answer still waits for a slow caller, neither
+ * Node's parser nor the pool listens, and they would be lost with the connection taken for a clean one.
+ */
+export function watchBehind(answer: IncomingMessage): void {
+  const { socket } = answer;
+  const onData = (): void => {
+    if (answer.complete) socket.destroy();
+  };
+  // Before the parser: what it is given now may be the end of the answer.
+  socket.prependListener("data", onData);
+  answer.once("close", () => socket.removeListener("data", onData));
+}
+
+/** The other side has closed the connection: on one that had been idle, without having seen the request. */
+export function isClosedConnection(error: Error): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "ECONNRESET" || code === "EPIPE";
 }
 
 type UpstreamDenial = Denial & { readonly code: `upstream.${string}` & Denial["code"] };

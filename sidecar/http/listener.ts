@@ -58,6 +58,8 @@ export function createListener(options: ListenerOptions): Listener {
   server.on("connection", (socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
+    // Node takes its own listener off before it hands a CONNECT over; a reset would then end the process.
+    socket.on("error", () => socket.destroy());
   });
   server.on("request", onRequest);
   // Answered only after the permit: a body that we refuse is never sent.
@@ -65,6 +67,12 @@ export function createListener(options: ListenerOptions): Listener {
   // Not answered by Node: ours is the sentence that says why.
   server.on("checkExpectation", onRequest);
   server.on("connect", (request: IncomingMessage, socket: Duplex) => {
+    const connection = connectionOf(socket);
+    // An answer now would be taken for the answer to a request before it.
+    if (connection.isServing) {
+      socket.destroy();
+      return;
+    }
     refuseRaw(socket, request.socket.remoteAddress, "request.method", "CONNECT is never forwarded");
   });
   server.on("clientError", onClientError);
