@@ -75,6 +75,8 @@ export function createPublisher(options: PublisherOptions): Publisher {
   const { bus, signer, clock, log } = options;
   const entries = new Map<string, Entry>();
   const bell = createBell();
+  /** Only the bus itself may cut a back-off short: more wishes do not make it any healthier. */
+  const busBell = createBell();
   const ticks = createTicks();
   const counts = { published: 0, failed: 0, removed: 0 };
   /** False again after a reconnect: the bus may have lost or gained something. */
@@ -235,6 +237,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
         for await (const state of bus.states(signal)) {
           if (state === "connected") readBack = false;
           bell.ring();
+          busBell.ring();
         }
       })().catch((error: unknown) =>
         log.error("Cannot follow the bus", { error: describe(error) }),
@@ -242,6 +245,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
       let failures = 0;
       while (!signal.aborted) {
         let pauseMs = SWEEP_MS;
+        busBell.clear();
         try {
           await round(signal);
           failures = 0;
@@ -252,7 +256,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
           log.warn("Cannot publish", { error: describe(error), again: `in ${pauseMs} ms` });
           ticks.tick();
         }
-        await bell.wait(pauseMs, clock, signal);
+        await (failures > 0 ? busBell : bell).wait(pauseMs, clock, signal);
       }
       await follow;
     },

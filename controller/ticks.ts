@@ -52,6 +52,8 @@ export function createTicks(): Ticks {
 
 export interface Bell {
   ring(): void;
+  /** Forgets that it rang. */
+  clear(): void;
   /**
    * Resolves at the next ring, or at once when it rang since the last wait, or after `ms`, or with the signal;
    * to whether it rang.
@@ -67,6 +69,9 @@ export function createBell(): Bell {
     ring() {
       rung = true;
       wake?.();
+    },
+    clear() {
+      rung = false;
     },
     async wait(ms, clock, signal) {
       if (!rung && !signal.aborted) {

@@ -60,8 +60,15 @@ export interface KubeClient {
   readonly server: string;
   /** The answer's JSON. */
   send<T>(request: KubeRequest): Promise<T>;
-  /** Calls back for each event until the server closes, which is how it resolves; a broken connection rejects. */
-  watch(request: KubeRequest, onEvent: (event: WatchEvent) => void): Promise<void>;
+  /**
+   * Calls back when the server has accepted the watch, and for each event until the server closes, which is how
+   * it resolves; a broken connection rejects.
+   */
+  watch(
+    request: KubeRequest,
+    onEvent: (event: WatchEvent) => void,
+    onOpen: () => void,
+  ): Promise<void>;
   close(): void;
 }
 
@@ -146,7 +153,7 @@ export function createKubeClient(config: KubeConfig): KubeClient {
         throw from(error, what, request.signal);
       }
     },
-    async watch(request, onEvent) {
+    async watch(request, onEvent, onOpen) {
       const what = `WATCH ${request.path}`;
       try {
         const response = await open(
@@ -155,6 +162,7 @@ export function createKubeClient(config: KubeConfig): KubeClient {
         );
         const status = response.statusCode ?? 0;
         if (status !== 200) throw refusal(what, status, await readAll(response));
+        onOpen();
         await readLines(response, (line) => onEvent(JSON.parse(line) as WatchEvent));
       } catch (error) {
         throw from(error, what, request.signal);

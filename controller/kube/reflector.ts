@@ -125,11 +125,21 @@ export function createReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
         ...(options.accept === undefined ? {} : { accept: options.accept }),
       },
       onEvent,
+      opened,
     );
     if (clock.now() - startedAtMs < Math.min(SHORT_WATCH_MS, watchSeconds * 500)) {
       throw new ClusterError("cluster.unavailable", `WATCH ${path}: ended at once`);
     }
     heard();
+  }
+
+  /** The server follows us again; whether the watch works shows when it lives on. */
+  function opened(): void {
+    heardAtMs = clock.now();
+    if (problem === undefined) return;
+    log.info("Follows the API server again", { list: name });
+    problem = undefined;
+    options.onChange();
   }
 
   function onEvent(event: WatchEvent): void {
@@ -157,9 +167,7 @@ export function createReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
   }
 
   function heard(): void {
-    heardAtMs = clock.now();
-    if (problem !== undefined) log.info("Follows the API server again", { list: name });
-    problem = undefined;
+    opened();
     failures = 0;
   }
 
