@@ -1,15 +1,25 @@
 /** Binds the program to this process: streams, signals, environment. Everything else takes them as values. */
 import { readFileSync } from "node:fs";
+import { systemClock } from "../runtime/clock.ts";
 import { describe } from "../runtime/error.ts";
 import { type Io, PROBLEM } from "./io.ts";
 import { runProgram } from "./program.ts";
 
+const SAME_SIGNAL_MS = 1_000;
+/** As shells say it: 128 + SIGINT. */
+const INTERRUPTED = 130;
+
 export async function main(args: readonly string[]): Promise<number> {
   const stop = new AbortController();
-  const onStop = (signal: NodeJS.Signals): void => stop.abort(new Error(`received ${signal}`));
-  // Once: whoever presses Ctrl-C a second time does not want to wait for the drain.
-  process.once("SIGINT", onStop);
-  process.once("SIGTERM", onStop);
+  let stoppedAtMs: number | undefined;
+  const onStop = (signal: NodeJS.Signals): void => {
+    stoppedAtMs ??= systemClock.now();
+    // One Ctrl-C may come twice, from the terminal and through npm; whoever presses it again does not want to wait.
+    if (systemClock.now() - stoppedAtMs > SAME_SIGNAL_MS) process.exit(INTERRUPTED);
+    stop.abort(new Error(`received ${signal}`));
+  };
+  process.on("SIGINT", onStop);
+  process.on("SIGTERM", onStop);
   // `postern … | head` closes our standard output: nobody reads on, so there is nothing left to do.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(PROBLEM);

@@ -14,6 +14,8 @@ const NEEDED_NODE = 24;
 /** What goes into the bundles. */
 const SOURCES = ["cli", "controller", "policy", "runtime", "sidecar", "scripts/build.ts"];
 
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"];
+
 /** Each command: what it runs on the pinned Node, and whether dist/ must be up to date before. */
 const COMMANDS = {
   start: { built: true, steps: (rest) => [["dist/postern.js", ...startArguments(rest)]] },
@@ -154,28 +156,20 @@ function newest(path) {
 
 // === Processes ===
 
-/** Ends this process when the step fails. Signals reach the step, so that it can stop in order. */
+/** Ends this process when the step fails. The step gets our signals, and we end when it does. */
 function run(node, [program, ...args], env) {
   return new Promise((resolve) => {
     const flags = ["--disable-warning=ExperimentalWarning"];
     const child = spawn(node, [...flags, program, ...args], { stdio: "inherit", env });
     const forward = (signal) => child.kill(signal);
-    process.on("SIGINT", ignore); // the terminal sends it to the whole group
-    process.on("SIGTERM", forward);
-    process.on("SIGHUP", forward);
+    for (const signal of SIGNALS) process.on(signal, forward);
     child.once("error", (error) => stop(1, `Cannot run ${program}: ${error.message}`));
     child.once("exit", (code, signal) => {
-      process.off("SIGINT", ignore);
-      process.off("SIGTERM", forward);
-      process.off("SIGHUP", forward);
+      for (const signal of SIGNALS) process.off(signal, forward);
       if (code === 0) resolve(undefined);
       else process.exit(code ?? (signal === "SIGINT" ? 130 : 143));
     });
   });
-}
-
-function ignore() {
-  // the child decides; we end when it does
 }
 
 function say(line) {

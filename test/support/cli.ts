@@ -27,6 +27,8 @@ export interface StartOptions {
   readonly stdin?: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
+  /** For a shell: signals go to all that it started, as from a terminal. */
+  readonly isGroup?: boolean;
 }
 
 export function startCli(args: readonly string[], options: StartOptions = {}): Running {
@@ -43,8 +45,23 @@ export function startProgram(
     cwd: options.cwd ?? ROOT,
     env: { ...process.env, NODE_OPTIONS: "", ...options.env },
     stdio: ["pipe", "pipe", "pipe"],
+    detached: options.isGroup === true,
   });
-  const killNow = (): void => void child.kill("SIGKILL");
+  // Never 0, which would be our own group.
+  const groupId = child.pid ?? Number.NaN;
+  const send = (signal: NodeJS.Signals): void => {
+    if (options.isGroup !== true) {
+      child.kill(signal);
+      return;
+    }
+    try {
+      process.kill(-groupId, signal);
+    } catch (error) {
+      // All of the group are gone already.
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
+  };
+  const killNow = (): void => send("SIGKILL");
   process.once("exit", killNow);
   let stdout = "";
   let stderr = "";
@@ -104,10 +121,10 @@ export function startProgram(
     pid: child.pid ?? 0,
     output: () => all,
     says,
-    signal: (signal) => void child.kill(signal),
+    signal: send,
     finished,
     stop: async () => {
-      child.kill("SIGTERM");
+      send("SIGTERM");
       const forced = setTimeout(killNow, WITHIN_MS);
       const result = await finished;
       clearTimeout(forced);
