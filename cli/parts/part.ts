@@ -3,7 +3,7 @@
  * development and tests. A found one is always new enough and has run once; where none can be had, the answer
  * is a remedy in one sentence, never an exception: whoever asked decides what to do without it.
  */
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { buildPart } from "./build.ts";
@@ -96,8 +96,9 @@ async function fromPath(
   options: ObtainOptions,
   reasons: string[],
 ): Promise<Obtained | undefined> {
-  for (const folder of (options.env["PATH"] ?? "").split(delimiter)) {
-    if (folder === "") continue;
+  const folders = (options.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
+  // /bin often is /usr/bin.
+  for (const folder of new Set(folders.map(real))) {
     const found = await ifNewEnough(part, join(folder, part.name), "PATH", options, reasons);
     if (found !== undefined) return found;
   }
@@ -155,6 +156,14 @@ async function ifNewEnough(
     return undefined;
   }
   return { kind: "found", path, from };
+}
+
+function real(folder: string): string {
+  try {
+    return realpathSync(folder);
+  } catch {
+    return folder; // not there, and nothing will be found in it
+  }
 }
 
 function isExecutable(path: string): boolean {
