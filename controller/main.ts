@@ -1,6 +1,6 @@
 /** The controller's process: settings → open → wait for a signal → close. No logic of its own. */
 import { systemClock } from "../runtime/clock.ts";
-import { describe } from "../runtime/error.ts";
+import { describe, PosternError } from "../runtime/error.ts";
 import { runUntilSignal } from "../runtime/lifecycle.ts";
 import { createLog } from "../runtime/log.ts";
 import { readConfig } from "./config.ts";
@@ -20,6 +20,8 @@ async function main(): Promise<number> {
 main().then(
   (code) => process.exit(code),
   (cause: unknown) => {
+    // Asked to stop before everything was open: that is no failure.
+    if (cause instanceof PosternError && cause.code === "aborted") process.exit(0);
     process.stderr.write(`${describe(cause)}\n`);
     process.exit(1);
   },

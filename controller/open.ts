@@ -44,6 +44,7 @@ export async function openController(
   });
   opening.use(admin);
   const client = createKubeClient(loadKubeConfig(config.kubeconfig));
+  opening.defer(() => client.close());
   const bus = await connectNats({
     servers: config.natsServers,
     name: "postern-controller",
