@@ -213,8 +213,14 @@ describe("createPublisher()", () => {
       await clock.advance(5_000);
       return bus.puts === 2;
     });
-    await confirmed(publisher, first?.revision);
+    await waitFor("the renewal is confirmed", async () => {
+      const reading = await onBus();
+      return reading?.kind === "bundle" && reading.bundle.issuedAtMs > (first?.sinceMs ?? 0);
+    });
+    // The same revision: a sidecar learns the age and need not prepare anything, and no status changes.
+    expect(await revisionOnBus()).toBe(first?.revision);
     expect(publisher.published(ORDERS)).toMatchObject({
+      revision: first?.revision,
       digest: first?.digest,
       sinceMs: first?.sinceMs,
     });

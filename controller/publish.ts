@@ -2,7 +2,8 @@
  * Keeps the bus at what was compiled. One loop, level-based: for each workload it compares what is wanted with
  * what the bus has confirmed, and publishes the difference, newest first to last. It reads back what the bus
  * has at the start and after each reconnect, so that a restart of ours publishes nothing anew, and a NATS that
- * lost its state gets everything again. Revisions only grow: max(last + 1, Unix milliseconds), see ADR 0005.
+ * lost its state gets everything again. Revisions only grow: max(last + 1, Unix milliseconds); a renewal keeps
+ * its revision. See ADR 0005.
  */
 import type { BundleContent, WorkloadRef } from "../policy/bundle.ts";
 import { bundleKey, RENEW_AFTER_MS } from "../policy/contract.ts";
@@ -134,22 +135,24 @@ export function createPublisher(options: PublisherOptions): Publisher {
     const content = entry.wanted;
     if (content === undefined) return;
     const nowMs = clock.now();
-    const revision = Math.max(entry.lastRevision + 1, nowMs);
+    const before = entry.confirmed;
+    // The same content, only signed anew: sidecars then learn its age and nothing else. Not if a later
+    // revision may have got through without our knowing.
+    const renews =
+      before?.digest === digestOf(content) &&
+      before.revision === entry.lastRevision &&
+      !entry.mustRenew;
+    const revision = renews ? before.revision : Math.max(entry.lastRevision + 1, nowMs);
     const bundle = sealBundle(content, { revision, issuedAtMs: nowMs });
     entry.lastRevision = revision;
     await bus.bundles.put(key, signer.sign(Buffer.from(canonicalJson(bundle))), signal);
-    const renewed = entry.confirmed?.digest === bundle.digest;
-    entry.confirmed = {
-      revision,
-      digest: bundle.digest,
-      policies: content.policies,
-      issuedAtMs: nowMs,
-      sinceMs: renewed ? (entry.confirmed?.sinceMs ?? nowMs) : nowMs,
-    };
+    const sinceMs = before?.digest === bundle.digest ? before.sinceMs : nowMs;
+    const { digest, policies } = bundle;
+    entry.confirmed = { revision, digest, policies, issuedAtMs: nowMs, sinceMs };
     entry.mustRenew = false;
     entry.failure = undefined;
     counts.published += 1;
-    log.info(renewed ? "Bundle renewed" : "Bundle published", {
+    log.info(renews ? "Bundle renewed" : "Bundle published", {
       key,
       revision,
       digest: bundle.digest,
