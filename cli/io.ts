@@ -10,7 +10,6 @@ export interface Io {
   readonly signal: AbortSignal;
   /** Until the signal. */
   readonly onHangup: (listener: () => void) => void;
-  readonly isTerminal: boolean;
 }
 
 /** Exit codes, as `docs/reference/cli.md` says. */

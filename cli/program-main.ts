@@ -35,7 +35,6 @@ export async function main(args: readonly string[]): Promise<number> {
       process.on("SIGHUP", listener);
       stop.signal.addEventListener("abort", () => process.off("SIGHUP", listener));
     },
-    isTerminal: process.stdout.isTTY,
   };
   try {
     return await runProgram(args, io);

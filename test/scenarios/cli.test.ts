@@ -81,6 +81,19 @@ describe("postern", () => {
   });
 });
 
+describe("docs/reference/cli.md", () => {
+  test("has every command with its options", async () => {
+    const page = readFileSync(join(ROOT, "docs", "reference", "cli.md"), "utf8");
+    for (const command of COMMANDS) {
+      expect(page).toContain(`postern ${command}`);
+      const { stdout } = await runCli([command, "--help"]);
+      for (const [, option = ""] of stdout.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)) {
+        if (option !== "--help") expect(page).toContain(option);
+      }
+    }
+  });
+});
+
 describe("postern version", () => {
   test("tells both versions, also as JSON", async () => {
     const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as object;
