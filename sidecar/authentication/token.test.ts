@@ -22,7 +22,7 @@ describe("readToken()", () => {
   });
 
   test("takes a token at the limit of length, and none above", () => {
-    const short = jws({ alg: "RS256" });
+    const short = `${encode({ alg: "RS256" })}.e30.`;
     const longest = short + "A".repeat(MAX_TOKEN_CHARS - short.length);
     expect(readToken(longest)).toMatchObject({ algorithm: "RS256" });
     expect(readToken(`${longest}A`)).toMatchObject({
@@ -42,6 +42,13 @@ describe("readToken()", () => {
     ["an empty payload", good.replace(/\.[^.]*\./, "..")],
     ["padding", `${good}==`],
     ["the other base64", `${good.slice(0, -1)}+`],
+    [
+      "another spelling of the same header",
+      `${encode({ alg: "RS256", x: 12 }).slice(0, -1)}R.e30.c2ln`,
+    ],
+    ["another spelling of the same signature", `${encode({ alg: "RS256" })}.e30.c2l`],
+    ["another spelling of the same claims", `${encode({ alg: "RS256" })}.e31.c2ln`],
+    ["a part of an impossible length", `${encode({ alg: "RS256" })}.e30.c2lnA`],
     ["a space", ` ${good}`],
     ["a line end behind it", `${good}\n`],
     ["a byte beyond ASCII", `${good}\u00e9`],

@@ -25,7 +25,10 @@ export function readToken(text: string): UnverifiedToken | Denial {
     return malformed(`The token has more than ${MAX_TOKEN_CHARS} characters`);
   }
   if (!COMPACT_JWS.test(text)) return malformed("The token is not a compact JWS");
-  const [protectedHeader = "", payload = ""] = text.split(".");
+  const [protectedHeader = "", payload = "", signature = ""] = text.split(".");
+  if (![protectedHeader, payload, signature].every(isCanonical)) {
+    return malformed("The token is not in canonical base64url");
+  }
   const header = readObject(protectedHeader);
   if (header === undefined) return malformed("The token's header is not a JSON object");
   // We understand no extension, so none may be critical (RFC 7515 §4.1.11). `jku`, `x5u`, `jwk` and `x5c`
@@ -38,6 +41,21 @@ export function readToken(text: string): UnverifiedToken | Denial {
   const claims = readObject(payload);
   if (claims === undefined) return malformed("The token's payload is not a JSON object");
   return { text, algorithm, kid, claims };
+}
+
+/** Every octet has one spelling (RFC 4648 §3.5): another text is another token, to whoever remembers tokens. */
+function isCanonical(part: string): boolean {
+  const last = part.slice(-1);
+  switch (part.length % 4) {
+    case 0:
+      return true;
+    case 2:
+      return "AQgw".includes(last);
+    case 3:
+      return "AEIMQUYcgkosw048".includes(last);
+    default:
+      return false;
+  }
 }
 
 function readObject(part: string): Readonly<Record<string, unknown>> | undefined {
