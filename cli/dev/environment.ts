@@ -2,7 +2,15 @@
  * The whole product in one process, for trying it: policy folder → controller → signed bundles over a real NATS
  * server → sidecars in front of a sample service. Opened in this order, closed in reverse; nothing is left.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { ClusterEvent } from "../../controller/cluster.ts";
@@ -19,6 +27,7 @@ import { type Sidecar, startSidecar } from "../../sidecar/sidecar.ts";
 import { VERSION } from "../../sidecar/version.ts";
 import { readFiles } from "../files/documents.ts";
 import { readPolicies } from "../files/policies.ts";
+import { UsageError } from "../io.ts";
 import { type BusChoice, type DevBus, openDevBus } from "./dev-bus.ts";
 import { type FolderLoaded, openFileCluster } from "./file-cluster.ts";
 import { SAMPLE_FILE, SAMPLE_LABELS, SAMPLE_NAMESPACE, samplePolicy } from "./sample-policy.ts";
@@ -143,6 +152,9 @@ async function onWishedPort<T>(port: number, open: (port: number) => Promise<T>)
 
 /** Never over anything that is there. */
 function writeSample(folder: string, issuer: string): string | undefined {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === false) {
+    throw new UsageError(`--policy must be a folder: found the file ${folder}`);
+  }
   if (existsSync(folder) && readdirSync(folder).length > 0) return undefined;
   mkdirSync(folder, { recursive: true });
   const file = join(folder, SAMPLE_FILE);

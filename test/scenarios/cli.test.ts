@@ -72,6 +72,7 @@ describe("postern", () => {
     [["dev", "--nats", "http://x"], "--nats must be like nats://127.0.0.1:4222"],
     [["dev", "--nats", "nats://x", "--in-process"], "cannot be used with option"],
     [["dev", "--demo", "--policy", "."], "--demo plays with a policy of its own"],
+    [["dev", "--policy", ORDERS], "--policy must be a folder: found the file"],
     [["completion", "powershell"], "It must be one of bash, zsh, fish"],
   ])("%j is wrong usage: exit code 2 and a sentence, no stack", async (args, sentence) => {
     const { exitCode, stderr } = await runCli(args);
