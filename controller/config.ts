@@ -1,6 +1,7 @@
 /** The settings of the controller's process. Policy is never configured here: it is what policies say. */
-import type { NatsCredentials, NatsTls } from "../runtime/bus/nats-options.ts";
-import { address, durationMs, filePath, labelName, oneOf, urlList } from "../runtime/parsers.ts";
+import { NATS_SETTINGS, natsAccess, natsProblems } from "../runtime/bus/nats-settings.ts";
+import type { NatsAccess } from "../runtime/bus/nats-settings.ts";
+import { address, durationMs, filePath, labelName, oneOf } from "../runtime/parsers.ts";
 import { SettingProblem } from "../runtime/settings.ts";
 import { optional, readSettings, required, setting, settingsInvalid } from "../runtime/settings.ts";
 import type { ConfigOf, Environment } from "../runtime/settings.ts";
@@ -18,37 +19,7 @@ export const SETTINGS = {
     optional,
     "A kubeconfig file; without one, the pod's ServiceAccount.",
   ),
-  natsServers: setting(
-    "POSTERN_NATS_URL",
-    urlList("nats", "tls"),
-    required,
-    "Servers of the bus, joined by commas, as nats://postern-nats:4222.",
-  ),
-  natsCredentialsFile: setting(
-    "POSTERN_NATS_CREDENTIALS_FILE",
-    filePath,
-    optional,
-    "NATS credentials as nsc writes them; read again at each connect.",
-  ),
-  natsTokenFile: setting(
-    "POSTERN_NATS_TOKEN_FILE",
-    filePath,
-    optional,
-    "A token for NATS; read again at each connect.",
-  ),
-  natsCaFile: setting(
-    "POSTERN_NATS_CA_FILE",
-    filePath,
-    optional,
-    "Certificates by which the bus is believed, in PEM.",
-  ),
-  natsCertFile: setting(
-    "POSTERN_NATS_CERT_FILE",
-    filePath,
-    optional,
-    "Our certificate for the bus, in PEM; together with POSTERN_NATS_KEY_FILE.",
-  ),
-  natsKeyFile: setting("POSTERN_NATS_KEY_FILE", filePath, optional, "The key of that certificate."),
+  ...NATS_SETTINGS,
   natsReplicas: setting(
     "POSTERN_NATS_REPLICAS",
     replicas,
@@ -93,21 +64,12 @@ export const SETTINGS = {
   ),
 } as const;
 
-export interface ControllerConfig extends ConfigOf<typeof SETTINGS> {
-  readonly natsCredentials: NatsCredentials | undefined;
-  readonly natsTls: NatsTls | undefined;
-}
+export type ControllerConfig = ConfigOf<typeof SETTINGS> & NatsAccess;
 
 /** Throws PosternError `settings.invalid` with every mistake. */
 export function readConfig(environment: Environment): ControllerConfig {
   const settings = readSettings(SETTINGS, environment);
-  const problems: string[] = [];
-  if (settings.natsCredentialsFile !== undefined && settings.natsTokenFile !== undefined) {
-    problems.push("POSTERN_NATS_CREDENTIALS_FILE, POSTERN_NATS_TOKEN_FILE: only one can be used");
-  }
-  if ((settings.natsCertFile === undefined) !== (settings.natsKeyFile === undefined)) {
-    problems.push("POSTERN_NATS_CERT_FILE, POSTERN_NATS_KEY_FILE: both are required, or none");
-  }
+  const problems = natsProblems(settings);
   if (settings.keysMaxStaleMs < settings.keysRefreshMs) {
     problems.push("POSTERN_KEYS_MAX_STALE: must not be shorter than POSTERN_KEYS_REFRESH");
   }
@@ -117,30 +79,11 @@ export function readConfig(environment: Environment): ControllerConfig {
   if (problems.length > 0) throw settingsInvalid(problems);
   return Object.freeze({
     ...settings,
-    natsCredentials: credentialsOf(settings),
-    natsTls: tlsOf(settings),
+    ...natsAccess(settings),
   });
 }
 
 function replicas(text: string): number {
   if (!["1", "3", "5"].includes(text)) throw new SettingProblem("must be 1, 3 or 5");
   return Number(text);
-}
-
-type Settings = ConfigOf<typeof SETTINGS>;
-
-function credentialsOf(settings: Settings): NatsCredentials | undefined {
-  const { natsCredentialsFile, natsTokenFile } = settings;
-  if (natsCredentialsFile !== undefined) return { kind: "creds-file", path: natsCredentialsFile };
-  if (natsTokenFile !== undefined) return { kind: "token-file", path: natsTokenFile };
-  return undefined;
-}
-
-function tlsOf({ natsCaFile, natsCertFile, natsKeyFile }: Settings): NatsTls | undefined {
-  if (natsCaFile === undefined && natsCertFile === undefined) return undefined;
-  return {
-    ...(natsCaFile === undefined ? {} : { caFile: natsCaFile }),
-    ...(natsCertFile === undefined ? {} : { certFile: natsCertFile }),
-    ...(natsKeyFile === undefined ? {} : { keyFile: natsKeyFile }),
-  };
 }

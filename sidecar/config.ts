@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import type { WorkloadRef } from "../policy/bundle.ts";
 import { workloadName } from "../policy/workload-name.ts";
-import type { NatsCredentials, NatsTls } from "../runtime/bus/nats-options.ts";
+import { NATS_SETTINGS, natsAccess, natsProblems } from "../runtime/bus/nats-settings.ts";
+import type { NatsAccess } from "../runtime/bus/nats-settings.ts";
 import { describe } from "../runtime/error.ts";
 import {
   address,
@@ -12,7 +13,6 @@ import {
   objectName,
   oneOf,
   url,
-  urlList,
 } from "../runtime/parsers.ts";
 import { optional, readSettings, required, setting, settingsInvalid } from "../runtime/settings.ts";
 import type { ConfigOf, Environment } from "../runtime/settings.ts";
@@ -36,37 +36,7 @@ export const SETTINGS = {
     "127.0.0.1:15021",
     "Probes, metrics and /debug/bundle; loopback unless you decide that others may read them. The chart sets it to the pod's address for probes and scrapes.",
   ),
-  natsServers: setting(
-    "POSTERN_NATS_URL",
-    urlList("nats", "tls"),
-    required,
-    "Servers of the bus, joined by commas, as nats://postern-nats:4222.",
-  ),
-  natsCredentialsFile: setting(
-    "POSTERN_NATS_CREDENTIALS_FILE",
-    filePath,
-    optional,
-    "NATS credentials as nsc writes them; read again at each connect.",
-  ),
-  natsTokenFile: setting(
-    "POSTERN_NATS_TOKEN_FILE",
-    filePath,
-    optional,
-    "A token for NATS, such as a projected ServiceAccount token; read again at each connect.",
-  ),
-  natsCaFile: setting(
-    "POSTERN_NATS_CA_FILE",
-    filePath,
-    optional,
-    "Certificates by which the bus is believed, in PEM.",
-  ),
-  natsCertFile: setting(
-    "POSTERN_NATS_CERT_FILE",
-    filePath,
-    optional,
-    "Our certificate for the bus, in PEM; together with POSTERN_NATS_KEY_FILE.",
-  ),
-  natsKeyFile: setting("POSTERN_NATS_KEY_FILE", filePath, optional, "The key of that certificate."),
+  ...NATS_SETTINGS,
   namespace: setting("POSTERN_NAMESPACE", labelName, required, "The pod's namespace."),
   pod: setting("POSTERN_POD", objectName, required, "The pod's name, for reports."),
   workload: setting(
@@ -113,27 +83,20 @@ export const SETTINGS = {
   ),
 } as const;
 
-export interface SidecarConfig extends Omit<ConfigOf<typeof SETTINGS>, "workload" | "upstream"> {
+export interface SidecarConfig
+  extends Omit<ConfigOf<typeof SETTINGS>, "workload" | "upstream">, NatsAccess {
   readonly workload: WorkloadRef;
   readonly upstream: { readonly host: string; readonly port: number };
-  readonly natsCredentials: NatsCredentials | undefined;
-  readonly natsTls: NatsTls | undefined;
 }
 
 /** Throws PosternError `settings.invalid` with every mistake. */
 export function readConfig(environment: Environment): SidecarConfig {
   const settings = readSettings(SETTINGS, environment);
-  const problems: string[] = [];
+  const problems = natsProblems(settings);
   if (settings.upstream.protocol !== "http:" || settings.upstream.pathname !== "/") {
     problems.push(
       "POSTERN_UPSTREAM_URL: must be http:// with host and port alone: the application is in the same pod",
     );
-  }
-  if (settings.natsCredentialsFile !== undefined && settings.natsTokenFile !== undefined) {
-    problems.push("POSTERN_NATS_CREDENTIALS_FILE, POSTERN_NATS_TOKEN_FILE: only one can be used");
-  }
-  if ((settings.natsCertFile === undefined) !== (settings.natsKeyFile === undefined)) {
-    problems.push("POSTERN_NATS_CERT_FILE, POSTERN_NATS_KEY_FILE: both are required, or none");
   }
   let name = settings.workload;
   if ((name === undefined) === (settings.podLabelsFile === undefined)) {
@@ -151,8 +114,7 @@ export function readConfig(environment: Environment): SidecarConfig {
     ...settings,
     workload: { namespace: settings.namespace, name },
     upstream: { host: hostname.replace(/^\[|\]$/g, ""), port: port === "" ? 80 : Number(port) },
-    natsCredentials: credentialsOf(settings),
-    natsTls: tlsOf(settings),
+    ...natsAccess(settings),
   });
 }
 
@@ -166,22 +128,4 @@ export function parseLabels(text: string): Readonly<Record<string, string>> {
     labels.push([match[1] ?? "", JSON.parse(match[2] ?? "") as string]);
   }
   return Object.fromEntries(labels);
-}
-
-type Settings = ConfigOf<typeof SETTINGS>;
-
-function credentialsOf(settings: Settings): NatsCredentials | undefined {
-  const { natsCredentialsFile, natsTokenFile } = settings;
-  if (natsCredentialsFile !== undefined) return { kind: "creds-file", path: natsCredentialsFile };
-  if (natsTokenFile !== undefined) return { kind: "token-file", path: natsTokenFile };
-  return undefined;
-}
-
-function tlsOf({ natsCaFile, natsCertFile, natsKeyFile }: Settings): NatsTls | undefined {
-  if (natsCaFile === undefined && natsCertFile === undefined) return undefined;
-  return {
-    ...(natsCaFile === undefined ? {} : { caFile: natsCaFile }),
-    ...(natsCertFile === undefined ? {} : { certFile: natsCertFile }),
-    ...(natsKeyFile === undefined ? {} : { keyFile: natsKeyFile }),
-  };
 }
