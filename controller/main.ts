@@ -4,9 +4,11 @@ import { describe, PosternError } from "../runtime/error.ts";
 import { runUntilSignal } from "../runtime/lifecycle.ts";
 import { createLog } from "../runtime/log.ts";
 import { readConfig } from "./config.ts";
+import { preferSmallHeap } from "./memory.ts";
 import { openController } from "./open.ts";
 
 async function main(): Promise<number> {
+  preferSmallHeap();
   const config = readConfig(process.env);
   const write = (line: string): void => void process.stdout.write(line);
   const log = createLog({ level: config.logLevel, clock: systemClock, write });
