@@ -5,7 +5,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { bundleKey } from "../../policy/contract.ts";
 import { workloadName } from "../../policy/workload-name.ts";
-import { createLog } from "../../runtime/log.ts";
+import { createKubeClient, loadKubeConfig } from "../../controller/kube/client.ts";
+import { ensureSigner } from "../../controller/kube/signing-secret.ts";
+import { createLog, silentLog } from "../../runtime/log.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { startApiServer } from "../support/api-server.ts";
 import type { ApiServer } from "../support/api-server.ts";
@@ -215,6 +217,18 @@ await describeWithParts(
           "jsonpath={.metadata.resourceVersion}",
         ]);
       }
+
+      test("two controllers that start at once agree on one signing key", async () => {
+        const namespace = "two-controllers";
+        await createNamespace(api, namespace);
+        const client = createKubeClient(loadKubeConfig(api.kubeconfig));
+        const { signal } = new AbortController();
+        const signers = await Promise.all(
+          Array.from({ length: 4 }, () => ensureSigner(client, namespace, silentLog, signal)),
+        );
+        client.close();
+        expect(new Set(signers.map(({ keyId }) => keyId)).size).toBe(1);
+      });
 
       test("a signing key is made once: the restarted controller has the same", async () => {
         const { keyId } = controller.signer;

@@ -86,7 +86,9 @@ export async function startOpenIdProvider(scopes: readonly string[]): Promise<Op
 }
 
 function createProvider(issuer: string, scopes: readonly string[]): Provider {
-  const provider = new Provider(issuer, {
+  return new Provider(issuer, {
+    adapter: Nothing,
+    ttl: { ClientCredentials: 3_600 },
     clients: [
       {
         client_id: CLIENT.id,
@@ -113,7 +115,17 @@ function createProvider(issuer: string, scopes: readonly string[]): Provider {
       },
     },
   });
-  return provider;
+}
+
+/** Access tokens are JWTs and clients are configured, so there is nothing to store. */
+class Nothing {
+  async upsert(): Promise<void> {}
+  async find(): Promise<undefined> {}
+  async findByUid(): Promise<undefined> {}
+  async findByUserCode(): Promise<undefined> {}
+  async consume(): Promise<void> {}
+  async destroy(): Promise<void> {}
+  async revokeByGrantId(): Promise<void> {}
 }
 
 function signingKey(): Readonly<Record<string, unknown>> {
