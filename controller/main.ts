@@ -3,8 +3,8 @@ import { systemClock } from "../runtime/clock.ts";
 import { describe, PosternError } from "../runtime/error.ts";
 import { runUntilSignal } from "../runtime/lifecycle.ts";
 import { createLog } from "../runtime/log.ts";
+import { preferSmallHeap } from "../runtime/memory.ts";
 import { readConfig } from "./config.ts";
-import { preferSmallHeap } from "./memory.ts";
 import { openController } from "./open.ts";
 
 async function main(): Promise<number> {
