@@ -32,7 +32,9 @@ const COMMANDS = {
   golden: {
     built: false,
     env: { UPDATE_GOLDEN: "1" },
-    steps: () => [["--experimental-vm-modules", bin("jest"), "test/golden.test.ts"]],
+    steps: () => [
+      ["--experimental-vm-modules", bin("jest"), "test/golden.test.ts", "test/charts.test.ts"],
+    ],
   },
   bench: { built: true, steps: (rest) => [["bench/main.ts", ...rest]] },
 };

@@ -50,6 +50,19 @@ export const PARTS = {
     versionArguments: ["--version"],
     versionPattern: /Kubernetes v?(\d+\.\d+\.\d+)/,
   },
+  helm: {
+    name: "helm",
+    family: "helm",
+    version: "4.3.1",
+    module: "test/support/parts/helm",
+    goPackage: "helm.sh/helm/v4/cmd/helm",
+    ldflags: "-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1",
+    buildTime: "about 2 minutes",
+    // Golden renders and refusals are in the words of Helm 4.
+    minimum: "4.0.0",
+    versionArguments: ["version", "--template", "{{.Version}}"],
+    versionPattern: /^v(\d+\.\d+\.\d+)/,
+  },
 } as const satisfies Record<string, Part>;
 
 export type PartName = keyof typeof PARTS;
