@@ -3,12 +3,13 @@ import { systemClock } from "../runtime/clock.ts";
 import { describe, PosternError } from "../runtime/error.ts";
 import { runUntilSignal } from "../runtime/lifecycle.ts";
 import { createLog } from "../runtime/log.ts";
-import { preferSmallHeap } from "../runtime/memory.ts";
+import { keepOldGenerationSmall, keepYoungGenerationSmall } from "../runtime/memory.ts";
 import { readConfig } from "./config.ts";
 import { openController } from "./open.ts";
 
 async function main(): Promise<number> {
-  preferSmallHeap();
+  keepYoungGenerationSmall();
+  keepOldGenerationSmall();
   const config = readConfig(process.env);
   const write = (line: string): void => void process.stdout.write(line);
   const log = createLog({ level: config.logLevel, clock: systemClock, write });

@@ -4,7 +4,7 @@ import { systemClock } from "../runtime/clock.ts";
 import { describe } from "../runtime/error.ts";
 import { runUntilSignal } from "../runtime/lifecycle.ts";
 import { createLog } from "../runtime/log.ts";
-import { preferSmallHeap } from "../runtime/memory.ts";
+import { keepYoungGenerationSmall } from "../runtime/memory.ts";
 import { watchTrustedKeys } from "./bundle/trusted-keys.ts";
 import { readConfig } from "./config.ts";
 import { startSidecar } from "./sidecar.ts";
@@ -14,7 +14,7 @@ import { VERSION } from "./version.ts";
 const CLOSE_MS = 2_000;
 
 async function main(): Promise<number> {
-  preferSmallHeap();
+  keepYoungGenerationSmall();
   const config = readConfig(process.env);
   const write = (line: string): void => void process.stdout.write(line);
   const log = createLog({ level: config.logLevel, clock: systemClock, write });
