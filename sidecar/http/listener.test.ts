@@ -61,3 +61,17 @@ describe("CONNECT", () => {
     expect(lane.records).toMatchObject([{ outcome: "deny", code: "request.method" }]);
   });
 });
+
+describe("the number of connections", () => {
+  test("is bounded: one more is dropped and counted, and those that are there go on", async () => {
+    await using full = await openLane({ limits: { maxConnections: 1 } });
+    await using first = await full.client();
+    first.send(GET);
+    expect((await first.response()).status).toBe(200);
+    await using second = await full.client();
+    expect(await second.closed()).toBe("");
+    expect(full.metrics.value("postern_connections_dropped_total")).toBe(1);
+    first.send(GET);
+    expect((await first.response()).status).toBe(200);
+  });
+});

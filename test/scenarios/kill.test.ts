@@ -128,6 +128,19 @@ await describeWithParts(
       await enforced("2/2");
     }, 90_000);
 
+    test("of nothing: a sidecar that hangs is named within 15 s, and counts again when it goes on", async () => {
+      const [first] = sidecars;
+      if (first === undefined) throw new Error("There are two sidecars");
+      process.kill(first.process.pid, "SIGSTOP");
+      try {
+        await enforced("1/2");
+        expect(await enforcedMessage()).toContain(first.pod);
+      } finally {
+        process.kill(first.process.pid, "SIGCONT");
+      }
+      await enforced("2/2");
+    }, 60_000);
+
     // === Helpers ===
 
     function policy(path: string): { readonly spec: object } {
