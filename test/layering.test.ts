@@ -9,7 +9,7 @@ const ROOT = join(import.meta.dirname, "..");
 const LAYERS: Record<string, { readonly ours: string[]; readonly packages: string[] }> = {
   policy: { ours: [], packages: [] },
   runtime: { ours: [], packages: ["node:", "@nats-io/"] },
-  sidecar: { ours: ["policy", "runtime"], packages: ["node:", "jose"] },
+  sidecar: { ours: ["policy", "runtime"], packages: ["node:", "jose", "undici/lib/llhttp/"] },
   controller: {
     ours: ["policy", "runtime"],
     packages: ["node:", "jose", "@kubernetes/client-node"],
