@@ -3,6 +3,7 @@
  * forwarded: there is no second reading of the target or of a header after this one.
  */
 import type { Readable, Writable } from "node:stream";
+import type { ClientOrigin } from "./connection/inbound.ts";
 
 export interface HeaderLine {
   /** As sent. */
@@ -64,7 +65,7 @@ export interface Exchange extends NormalRequest {
   readonly id: string;
   /** Unix milliseconds. */
   readonly receivedAtMs: number;
-  readonly clientAddress: string;
+  readonly client: ClientOrigin;
   readonly body: Readable;
   readonly reply: Reply;
 }

@@ -62,7 +62,7 @@ async function ask(
     ...normal,
     id: "r1",
     receivedAtMs: clock.now(),
-    clientAddress: "127.0.0.1",
+    client: { address: "127.0.0.1", port: 1 },
     body: new PassThrough(),
     reply: noReply,
   };

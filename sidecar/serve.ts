@@ -9,6 +9,7 @@ import type { Denial } from "../policy/denials.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { describe } from "../runtime/error.ts";
 import type { Log } from "../runtime/log.ts";
+import type { ClientOrigin } from "./connection/inbound.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { DecisionRecord, Outcome, RecordSink } from "./decision-record.ts";
 import { bounded, decisionFields } from "./decision-record.ts";
@@ -31,7 +32,7 @@ export interface Arrival {
   /** Whether anything of a body may be on its way, whatever the head turns out to mean. */
   readonly mayHaveBody: boolean;
   readonly reply: Reply;
-  readonly clientAddress: string;
+  readonly client: ClientOrigin;
 }
 
 export interface ServeOptions {
@@ -78,7 +79,7 @@ export async function serve(
       ...request,
       id: requestId,
       receivedAtMs: options.clock.now(),
-      clientAddress: arrival.clientAddress,
+      client: arrival.client,
       body: arrival.body,
       reply: arrival.reply,
     };
@@ -121,7 +122,7 @@ export async function serve(
     options.metrics.observe("postern_request_duration_seconds", seconds);
     options.record({
       requestId,
-      clientAddress: arrival.clientAddress,
+      clientAddress: (arrival.client.proxied ?? arrival.client).address,
       outcome,
       status: arrival.reply.status,
       durationMs: Math.round(seconds * 1e6) / 1e3,

@@ -14,9 +14,11 @@ export interface Inbound {
 
 /** What the connection itself proves of its origin; nothing that a request says of itself. */
 export interface ClientOrigin {
-  /** Of the TCP peer, or of the PROXY header where policy says that one is sent. */
+  /** Of the TCP peer, in canonical form: IPv4 where it is mapped into IPv6, no zone. */
   readonly address: string;
   readonly port: number;
+  /** What a PROXY header said where policy asks for one; of a proxy's own connection (LOCAL), its peer. */
+  readonly proxied?: { readonly address: string; readonly port: number };
   /** Absent: the connection is not encrypted. */
   readonly tls?: {
     readonly version: string;

@@ -135,7 +135,7 @@ export function createListener(options: ListenerOptions): Listener {
       body: request,
       mayHaveBody: hasFraming(request),
       reply,
-      clientAddress: socket.remoteAddress ?? "",
+      client: { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 },
     };
     connection.enqueue(response, async () => {
       inFlight += 1;
