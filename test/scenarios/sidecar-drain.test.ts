@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { describeWithParts } from "../support/describe-with-parts.ts";
 import { freePort } from "../support/process.ts";
+import { OK } from "../support/upstream.ts";
 import { waitFor } from "../support/wait.ts";
 import { WORKLOAD, allowing, get, openWorld, sealed } from "./sidecar-world.ts";
 import type { World } from "./sidecar-world.ts";
@@ -84,10 +85,18 @@ await describeWithParts(["nats-server"], "the sidecar's process", ({ "nats-serve
     await rm(folder, { recursive: true, force: true });
   });
 
-  test("at SIGTERM finishes what is in flight, takes nothing new, says that it leaves, ends with 0", async () => {
-    const held = new Promise<Socket>((resolve) => {
-      world.upstream.answer = (_request, socket) => resolve(socket);
+  /** `/slow` waits for the test; what still comes before the signal arrives is answered. */
+  function holdSlow(): Promise<Socket> {
+    return new Promise((resolve) => {
+      world.upstream.answer = ({ head }, socket) => {
+        if (head.startsWith("GET /slow ")) resolve(socket);
+        else socket.write(OK);
+      };
     });
+  }
+
+  test("at SIGTERM finishes what is in flight, takes nothing new, says that it leaves, ends with 0", async () => {
+    const held = holdSlow();
     const answer = get(port, "/slow");
     const socket = await held;
     const ended = once(child, "close");
@@ -106,9 +115,7 @@ await describeWithParts(["nats-server"], "the sidecar's process", ({ "nats-serve
   });
 
   test("ends at once at a second signal", async () => {
-    const held = new Promise<void>((resolve) => {
-      world.upstream.answer = () => resolve();
-    });
+    const held = holdSlow();
     const answer = get(port, "/slow").catch((error: unknown) => error);
     await held;
     const ended = once(child, "close");
