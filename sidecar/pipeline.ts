@@ -9,7 +9,7 @@ import { describe } from "../runtime/error.ts";
 import type { Subject } from "./authentication/subject.ts";
 import { authentication } from "./checks/authentication.ts";
 import { authorization } from "./checks/authorization.ts";
-import type { Check, CheckInput, LayerFindings, Verdict } from "./checks/check.ts";
+import type { Check, CheckInput, Verdict } from "./checks/check.ts";
 import { closed } from "./checks/closed.ts";
 import { operation } from "./checks/operation.ts";
 import type { Exchange, HeaderLine } from "./exchange.ts";
@@ -32,6 +32,9 @@ export interface Attribution {
   readonly rule?: string;
   readonly scopes?: readonly string[];
 }
+
+const NOTHING: readonly Attribution[] = [];
+const NO_LINES: readonly HeaderLine[] = [];
 
 class Permit {
   readonly #exchange: Exchange;
@@ -65,80 +68,125 @@ export type Decision =
   | (Findings & { readonly kind: "permit"; readonly permit: Permit })
   | (Findings & { readonly kind: "deny"; readonly refused: Attribution });
 
-export async function decide(
+/** One request on its way through the checks. */
+interface Passage {
+  readonly prepared: Prepared;
+  readonly exchange: Exchange;
+  readonly checks: readonly Check[];
+  readonly inputs: readonly CheckInput[];
+  wouldDeny: readonly Attribution[];
+}
+
+/** A promise only when a check has to wait for something: most requests are decided in one go. */
+export function decide(
   prepared: Prepared,
   exchange: Exchange,
   clock: Pick<Clock, "now">,
   checks: readonly Check[] = CHECKS,
-): Promise<Decision> {
-  const wouldDeny: Attribution[] = [];
-  const inputs: CheckInput[] = prepared.layers.map((layer) => ({
-    request: exchange,
-    nowMs: clock.now(),
-    layer,
-    findings: { rule: undefined, subject: undefined },
-  }));
-  const denied = (refused: Attribution): Decision => ({
-    kind: "deny",
-    refused,
-    ...summary(inputs, wouldDeny),
-  });
-
+): Decision | Promise<Decision> {
+  const nowMs = clock.now();
+  const inputs: CheckInput[] = [];
+  for (const layer of prepared.layers) {
+    const findings = { rule: undefined, subject: undefined };
+    inputs.push({ request: exchange, nowMs, layer, findings });
+  }
+  const passage: Passage = { prepared, exchange, checks, inputs, wouldDeny: NOTHING };
   if (prepared.closed !== undefined) {
-    return denied(attribute(prepared.closed, "closed", undefined));
+    return denied(passage, attribute(prepared.closed, "closed", undefined));
   }
   if (inputs.length === 0) {
     const denial = deny("policy.none", "There is no layer of policy");
-    return denied(attribute(denial, "closed", undefined));
+    return denied(passage, attribute(denial, "closed", undefined));
   }
-  for (const check of checks) {
-    for (const input of inputs) {
-      const verdict = await judge(check, input);
-      if (verdict.kind === "pass") continue;
-      const refused: Attribution = {
-        ...attribute(verdict.denial, check.name, input.layer.policy),
-        ...(verdict.kind === "refusal" && verdict.rule !== undefined && { rule: verdict.rule }),
-        ...(verdict.kind === "refusal" &&
-          verdict.scopes !== undefined && { scopes: verdict.scopes }),
-      };
-      if (!verdict.observed) return denied(refused);
-      wouldDeny.push(refused);
+  return proceed(passage, 0);
+}
+
+/** Each check through all layers, then the next one; `done` of these steps lie behind. */
+function proceed(passage: Passage, done: number): Decision | Promise<Decision> {
+  let step = 0;
+  for (const check of passage.checks) {
+    for (const input of passage.inputs) {
+      step += 1;
+      if (step <= done) continue;
+      const verdict = judge(check, input);
+      if ("then" in verdict) {
+        const reached = step;
+        return verdict.then(
+          (late) => conclude(passage, check, input, late) ?? proceed(passage, reached),
+        );
+      }
+      const end = conclude(passage, check, input, verdict);
+      if (end !== undefined) return end;
     }
   }
-  const identity = identityOf(inputs.map(({ findings }) => findings));
-  if ("code" in identity) return denied(attribute(identity, "authentication", undefined));
+  return permit(passage);
+}
+
+function judge(check: Check, input: CheckInput): Verdict | Promise<Verdict> {
+  try {
+    const verdict = check.evaluate(input);
+    return "then" in verdict ? verdict.catch((cause: unknown) => failure(check, cause)) : verdict;
+  } catch (cause) {
+    return failure(check, cause);
+  }
+}
+
+function failure(check: Check, cause: unknown): Verdict {
+  // Not even in mode Observe: what broke here is ours, and nobody has seen what the section would say.
+  const denial = deny("check.failed", `The check "${check.name}" failed: ${describe(cause)}`);
+  return { kind: "undecided", denial, observed: false };
+}
+
+/** The end, or undefined when the request goes on. */
+function conclude(
+  passage: Passage,
+  check: Check,
+  input: CheckInput,
+  verdict: Verdict,
+): Decision | undefined {
+  if (verdict.kind === "pass") return undefined;
+  const refused: Attribution = {
+    ...attribute(verdict.denial, check.name, input.layer.policy),
+    ...(verdict.kind === "refusal" && verdict.rule !== undefined && { rule: verdict.rule }),
+    ...(verdict.kind === "refusal" && verdict.scopes !== undefined && { scopes: verdict.scopes }),
+  };
+  if (!verdict.observed) return denied(passage, refused);
+  passage.wouldDeny = [...passage.wouldDeny, refused];
+  return undefined;
+}
+
+function permit(passage: Passage): Decision {
+  const identity = identityOf(passage.inputs);
+  if ("code" in identity) {
+    return denied(passage, attribute(identity, "authentication", undefined));
+  }
   return {
     kind: "permit",
-    permit: new Permit(exchange, identity.headers),
-    ...summary(inputs, wouldDeny),
+    permit: new Permit(passage.exchange, identity.headers),
+    ...summary(passage),
   };
 }
 
-async function judge(check: Check, input: CheckInput): Promise<Verdict> {
-  try {
-    return await check.evaluate(input);
-  } catch (cause) {
-    // Not even in mode Observe: what broke here is ours, and nobody has seen what the section would say.
-    const denial = deny("check.failed", `The check "${check.name}" failed: ${describe(cause)}`);
-    return { kind: "undecided", denial, observed: false };
-  }
+function denied(passage: Passage, refused: Attribution): Decision {
+  return { kind: "deny", refused, ...summary(passage) };
 }
 
 /** Layers may name one header; they may not disagree on its value. */
 function identityOf(
-  findings: readonly LayerFindings[],
+  inputs: readonly CheckInput[],
 ): { readonly headers: readonly HeaderLine[] } | Denial {
-  const headers = new Map<string, HeaderLine>();
-  for (const { subject } of findings) {
-    for (const line of subject?.identityHeaders ?? []) {
-      const other = headers.get(line.key);
-      if (other !== undefined && other.value !== line.value) {
+  let headers: HeaderLine[] | undefined;
+  for (const { findings } of inputs) {
+    for (const line of findings.subject?.identityHeaders ?? NO_LINES) {
+      headers ??= [];
+      const other = headers.find(({ key }) => key === line.key);
+      if (other === undefined) headers.push(line);
+      else if (other.value !== line.value) {
         return deny("authn.ambiguous", `Two layers disagree on the header "${line.key}"`);
       }
-      headers.set(line.key, line);
     }
   }
-  return { headers: [...headers.values()] };
+  return { headers: headers ?? NO_LINES };
 }
 
 function attribute(denial: Denial, check: string, policy: string | undefined): Attribution {
@@ -150,12 +198,12 @@ function attribute(denial: Denial, check: string, policy: string | undefined): A
   };
 }
 
-function summary(inputs: readonly CheckInput[], wouldDeny: readonly Attribution[]): Findings {
-  const subject = inputs.findLast(({ findings }) => findings.subject !== undefined);
-  const ruled = inputs.findLast(({ findings }) => findings.rule !== undefined);
-  return {
-    subject: subject?.findings.subject,
-    rule: ruled?.findings.rule && { policy: ruled.layer.policy, name: ruled.findings.rule.name },
-    wouldDeny,
-  };
+function summary({ inputs, wouldDeny }: Passage): Findings {
+  let subject: Subject | undefined;
+  let rule: Findings["rule"];
+  for (const { findings, layer } of inputs) {
+    if (findings.subject !== undefined) ({ subject } = findings);
+    if (findings.rule !== undefined) rule = { policy: layer.policy, name: findings.rule.name };
+  }
+  return { subject, rule, wouldDeny };
 }

@@ -16,6 +16,8 @@ import type { Denial, DenialCode } from "../policy/denials.ts";
 import { deny } from "../policy/denials.ts";
 import type { PreparedProvider } from "./authentication/provider.ts";
 import { prepareProvider } from "./authentication/provider.ts";
+import type { LayerTokens } from "./authentication/token-memory.ts";
+import { TokenMemory } from "./authentication/token-memory.ts";
 import type { HeaderGuards } from "./normal-form/headers.ts";
 import { spelling } from "./normal-form/headers.ts";
 import type { RuleTree } from "./rule-tree.ts";
@@ -30,6 +32,8 @@ export interface Prepared {
   /** Widest first; a request must pass every one. */
   readonly layers: readonly PreparedLayer[];
   readonly guards: HeaderGuards;
+  /** Tokens that are remembered, of all layers. */
+  readonly tokens: Pick<TokenMemory, "size">;
   /** What was left out while preparing, for the log: keys that cannot be used. */
   readonly problems: readonly string[];
 }
@@ -49,6 +53,8 @@ export interface PreparedAuthentication {
   readonly locations: readonly CredentialLocation[];
   /** In the policy's order. */
   readonly providersByIssuer: ReadonlyMap<string, readonly PreparedProvider[]>;
+  /** Tokens that this layer has accepted before. Lives and dies with the bundle. */
+  readonly tokens: LayerTokens;
 }
 
 export interface PreparedOperations {
@@ -58,17 +64,21 @@ export interface PreparedOperations {
 }
 
 const NO_GUARDS: HeaderGuards = { identity: new Set(), credential: new Set() };
+const NO_TOKENS = { size: 0 };
 
 export async function prepare(bundle: Bundle): Promise<Prepared> {
   const problems: string[] = [];
   const layers: PreparedLayer[] = [];
-  for (const layer of bundle.layers) layers.push(await prepareLayer(layer, problems));
+  // A new one for each bundle: a key or a rule that went takes with it all that was believed because of it.
+  const tokens = new TokenMemory();
+  for (const layer of bundle.layers) layers.push(await prepareLayer(layer, tokens, problems));
   return {
     revision: bundle.revision,
     digest: bundle.digest,
     ...closedDenial(bundle.closed ?? emptiness(bundle)),
     layers,
     guards: guardsOf(bundle),
+    tokens,
     problems,
   };
 }
@@ -78,7 +88,13 @@ export function prepareClosed(
   code: Extract<DenialCode, `policy.${string}`>,
   detail: string,
 ): Prepared {
-  return { closed: deny(code, detail), layers: [], guards: NO_GUARDS, problems: [] };
+  return {
+    closed: deny(code, detail),
+    layers: [],
+    guards: NO_GUARDS,
+    tokens: NO_TOKENS,
+    problems: [],
+  };
 }
 
 /** No layers would mean "nothing is asked"; it must mean the opposite (CVE-2025-64715). */
@@ -87,14 +103,18 @@ function emptiness(bundle: Bundle): Closed | undefined {
   return { code: "policy.none", detail: "The bundle has no layers" };
 }
 
-async function prepareLayer(layer: BundleLayer, problems: string[]): Promise<PreparedLayer> {
+async function prepareLayer(
+  layer: BundleLayer,
+  tokens: TokenMemory,
+  problems: string[],
+): Promise<PreparedLayer> {
   const { kind, namespace, name } = layer.policy;
   const policy = kind === "ApiSecurityPolicy" ? `${namespace ?? ""}/${name}` : name;
   return {
     policy,
     ...closedDenial(layer.closed),
     ...(layer.authentication !== undefined && {
-      authentication: await prepareAuthentication(layer.authentication, policy, problems),
+      authentication: await prepareAuthentication(layer.authentication, policy, tokens, problems),
     }),
     ...(layer.operations !== undefined && {
       operations: {
@@ -109,6 +129,7 @@ async function prepareLayer(layer: BundleLayer, problems: string[]): Promise<Pre
 async function prepareAuthentication(
   authentication: Authentication,
   policy: string,
+  tokens: TokenMemory,
   problems: string[],
 ): Promise<PreparedAuthentication> {
   const locations = new Map<string, CredentialLocation>();
@@ -124,6 +145,7 @@ async function prepareAuthentication(
     anonymous: authentication.anonymous,
     locations: [...locations.values()],
     providersByIssuer: byIssuer,
+    tokens: tokens.forLayer(),
   };
 }
 

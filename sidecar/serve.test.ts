@@ -1,12 +1,14 @@
 /** A request's whole life where something goes wrong on the way: the caller leaves, or a check breaks. */
+import { createSecretKey } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { authentication, bundle, layer, provider } from "../test/support/bundles.ts";
 import type { Lane } from "../test/support/lane.ts";
 import { codeOf, openLane } from "../test/support/lane.ts";
 import type { RawClient } from "../test/support/raw-client.ts";
-import { claims, ecKey, token } from "../test/support/tokens.ts";
+import { claims, ecKey, slowKey, token } from "../test/support/tokens.ts";
 import { waitFor } from "../test/support/wait.ts";
 import type { PreparedKey } from "./authentication/provider.ts";
+import { verifyingKey } from "./authentication/signature.ts";
 import type { Prepared } from "./prepared.ts";
 import { prepare } from "./prepared.ts";
 
@@ -21,8 +23,8 @@ const ASKING = bundle({
   ],
 });
 const GET = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
-const withToken = (): string =>
-  `GET /a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${token(key, claims(Date.now()))}\r\n\r\n`;
+const withToken = (by = key): string =>
+  `GET /a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${token(by, claims(Date.now()))}\r\n\r\n`;
 
 let lane: Lane;
 let client: RawClient;
@@ -41,15 +43,19 @@ const gone = (): number => lane.metrics.value("postern_requests_total", "gone", 
 
 describe("a caller that leaves", () => {
   test("while the decision is made is counted, and the application hears nothing", async () => {
-    // Every layer's signature check takes a turn of its own: the reset is seen long before the last one.
-    const patient = await prepare(
-      bundle({ layers: Array.from({ length: 40 }, () => ASKING.layers).flat() }),
-    );
+    // Every layer's signature check goes to another thread and back: the reset is seen before the last one.
+    const slow = slowKey("k1");
+    const provided = provider({
+      algorithms: ["ES512"],
+      keys: { kind: "known", jwks: [slow.jwk] },
+    });
+    const asking = layer({ authentication: authentication({ providers: [provided] }) });
+    const patient = await prepare(bundle({ layers: Array.from({ length: 20 }, () => asking) }));
     lane.current = () => {
       client.socket.resetAndDestroy();
       return patient;
     };
-    client.send(withToken());
+    client.send(withToken(slow));
     await waitFor("the record", () => lane.records.length === 1);
     expect(lane.records).toMatchObject([{ outcome: "gone", status: 0, subject: "alice" }]);
     expect(gone()).toBe(1);
@@ -98,7 +104,7 @@ describe("a caller that leaves", () => {
 describe("a check that fails", () => {
   test("is a 500 with its code, an error in the log, and the end of nothing else", async () => {
     const sound = lane.current();
-    const broken = await withBrokenKey(sound);
+    const broken = withBrokenKey(sound);
     lane.current = () => broken;
     client.send(withToken());
     const response = await client.response();
@@ -168,12 +174,9 @@ describe("an answer of ours", () => {
 });
 
 /** The real policy with a key that cannot verify anything: a fault of ours, not of the token. */
-async function withBrokenKey(prepared: Prepared): Promise<Prepared> {
-  const useless = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, [
-    "sign",
-    "verify",
-  ]);
-  return replaceKey(prepared, { kid: "k1", byAlgorithm: new Map([["ES256", useless.privateKey]]) });
+function withBrokenKey(prepared: Prepared): Prepared {
+  const useless = verifyingKey("ES256", createSecretKey(Buffer.alloc(32)));
+  return replaceKey(prepared, { kid: "k1", byAlgorithm: new Map([["ES256", useless]]) });
 }
 
 function replaceKey(prepared: Prepared, key: PreparedKey): Prepared {

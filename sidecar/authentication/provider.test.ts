@@ -67,7 +67,7 @@ describe("prepareProvider()", () => {
     const whole = pair.privateKey.export({ format: "jwk" }) as PublicJwk;
     const { keys, problems } = await prepared(whole);
     if (keys.kind !== "known") throw new TypeError(keys.reason);
-    expect(keys.keys[0]?.byAlgorithm.get("ES256")?.type).toBe("public");
+    expect(keys.keys[0]?.byAlgorithm.get("ES256")?.how.key.type).toBe("public");
     expect(problems).toEqual([]);
   });
 

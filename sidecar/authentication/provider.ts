@@ -3,7 +3,7 @@
  * Which algorithm a key serves is thereby decided by policy and key alone; a token only picks one of them
  * (algorithm confusion: CVE-2015-9235, CVE-2026-22817).
  */
-import type { CryptoKey } from "jose";
+import { KeyObject } from "node:crypto";
 import { importJWK } from "jose/key/import";
 import type {
   ClaimToHeader,
@@ -11,6 +11,8 @@ import type {
   PublicJwk,
   SignatureAlgorithm,
 } from "../../policy/bundle.ts";
+import type { VerifyingKey } from "./signature.ts";
+import { verifyingKey } from "./signature.ts";
 
 export interface PreparedProvider {
   readonly name: string;
@@ -30,7 +32,7 @@ export type PreparedKeys =
 
 export interface PreparedKey {
   readonly kid: string | undefined;
-  readonly byAlgorithm: ReadonlyMap<string, CryptoKey>;
+  readonly byAlgorithm: ReadonlyMap<string, VerifyingKey>;
 }
 
 /** RFC 7518 §3.3 and §3.5; the library refuses less only when it verifies. */
@@ -66,7 +68,7 @@ async function importKeys(
 ): Promise<PreparedKey[]> {
   const keys: PreparedKey[] = [];
   for (const [index, jwk] of jwks.entries()) {
-    const byAlgorithm = new Map<string, CryptoKey>();
+    const byAlgorithm = new Map<string, VerifyingKey>();
     for (const algorithm of provider.algorithms) {
       if (!fits(jwk, algorithm)) continue;
       const imported = await importKey(jwk, algorithm);
@@ -92,7 +94,7 @@ function fits(jwk: PublicJwk, algorithm: SignatureAlgorithm): boolean {
 }
 
 type Imported =
-  | { readonly kind: "usable"; readonly key: CryptoKey }
+  | { readonly kind: "usable"; readonly key: VerifyingKey }
   | { readonly kind: "unusable"; readonly reason: string };
 
 async function importKey(jwk: PublicJwk, algorithm: SignatureAlgorithm): Promise<Imported> {
@@ -106,7 +108,7 @@ async function importKey(jwk: PublicJwk, algorithm: SignatureAlgorithm): Promise
     if (bits !== undefined && bits < MIN_RSA_BITS) {
       return { kind: "unusable", reason: `${bits} bits are less than ${MIN_RSA_BITS}` };
     }
-    return { kind: "usable", key };
+    return { kind: "usable", key: verifyingKey(algorithm, KeyObject.from(key)) };
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     return { kind: "unusable", reason: `it cannot be imported for ${algorithm}: ${reason}` };

@@ -1,14 +1,28 @@
 /** Who is calling: a credential that does not verify never passes for no credential. */
 import { DENIALS } from "../../policy/denials.ts";
+import type { Identity } from "../authentication/authenticate.ts";
 import { authenticate } from "../authentication/authenticate.ts";
-import type { Check, CheckInput, Verdict } from "./check.ts";
+import type { PreparedAuthentication } from "../prepared.ts";
+import type { Check, CheckInput, LayerFindings, Verdict } from "./check.ts";
 import { PASS } from "./check.ts";
 
 export const authentication: Check = { name: "authentication", evaluate };
 
-async function evaluate({ request, layer, findings, nowMs }: CheckInput): Promise<Verdict> {
-  if (layer.authentication === undefined) return PASS;
-  const identity = await authenticate(request, layer.authentication, nowMs);
+function evaluate(input: CheckInput): Verdict | Promise<Verdict> {
+  const { authentication } = input.layer;
+  if (authentication === undefined) return PASS;
+  const identity = authenticate(input.request, authentication, input.nowMs);
+  if ("then" in identity) {
+    return identity.then((known) => judge(known, authentication, input.findings));
+  }
+  return judge(identity, authentication, input.findings);
+}
+
+function judge(
+  identity: Identity,
+  { mode }: PreparedAuthentication,
+  findings: LayerFindings,
+): Verdict {
   switch (identity.kind) {
     case "anonymous":
       return PASS;
@@ -17,7 +31,7 @@ async function evaluate({ request, layer, findings, nowMs }: CheckInput): Promis
       return PASS;
     case "refused": {
       const { denial } = identity;
-      const observed = layer.authentication.mode === "Observe";
+      const observed = mode === "Observe";
       return DENIALS[denial.code].certainty === "no"
         ? { kind: "refusal", denial, observed }
         : { kind: "undecided", denial, observed };

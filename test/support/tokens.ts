@@ -22,6 +22,12 @@ export function ecKey(kid: string): TestKey {
   return testKey(kid, "ES256", privateKey);
 }
 
+/** P-521: its signatures take long enough to verify that a thread of its own does it. */
+export function slowKey(kid: string): TestKey {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-521" });
+  return testKey(kid, "ES512", privateKey);
+}
+
 export function edKey(kid: string): TestKey {
   const { privateKey } = generateKeyPairSync("ed25519");
   return testKey(kid, "EdDSA", privateKey);
@@ -51,7 +57,10 @@ export function signed(input: string, key: TestKey): string {
   const signature =
     key.algorithm === "EdDSA"
       ? sign(null, bytes, key.privateKey)
-      : sign("sha256", bytes, { key: key.privateKey, dsaEncoding: "ieee-p1363" });
+      : sign(`sha${key.algorithm.slice(2)}`, bytes, {
+          key: key.privateKey,
+          dsaEncoding: "ieee-p1363",
+        });
   return `${input}.${signature.toString("base64url")}`;
 }
 
