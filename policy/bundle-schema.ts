@@ -4,6 +4,7 @@
  */
 import { SCHEMA_VERSION, SIGNATURE_ALGORITHMS } from "./bundle.ts";
 import type { Bundle, BundleLayer, PolicyRef, Rule } from "./bundle.ts";
+import { networkText, parseNetwork } from "./ip.ts";
 import { comparePathTemplates } from "./path-template.ts";
 import {
   distinguished,
@@ -134,18 +135,50 @@ const operations = object({
   ),
 });
 
+const network = promised(
+  string({ minLength: 1, maxLength: 49 }),
+  "networks must be in canonical CIDR form",
+  (text) => {
+    const reading = parseNetwork(text);
+    return reading.kind === "network" && networkText(reading.network) === text;
+  },
+);
+const networks = listOf(network, { maxItems: MANY });
+
+const transport = object({
+  mode,
+  tls: oneOf(["Strict", "Permissive", "Plaintext"]),
+  clientAddress: tagged("from", {
+    Connection: object({ from: oneOf(["Connection"]) }),
+    XForwardedFor: object({
+      from: oneOf(["XForwardedFor"]),
+      trustedHops: integer({ minimum: 1, maximum: 10 }),
+    }),
+    ProxyProtocol: object({ from: oneOf(["ProxyProtocol"]) }),
+  }),
+  ipAccess: object({
+    allow: tagged("kind", {
+      any: object({ kind: oneOf(["any"]) }),
+      listed: object({ kind: oneOf(["listed"]), networks }),
+    }),
+    deny: networks,
+  }),
+});
+
 const layer = promised(
   promised(
     object({
       policy: policyRef,
       tier: oneOf(["cluster", "namespace", "workload"]),
       closed: optional(closed),
+      transport: optional(transport),
       authentication: optional(authentication),
       operations: optional(operations),
     }),
     "a layer must have sections, or be closed, and not both",
     (x) =>
-      (x.closed === undefined) === (x.authentication !== undefined || x.operations !== undefined),
+      (x.closed === undefined) ===
+      (x.transport !== undefined || x.authentication !== undefined || x.operations !== undefined),
   ),
   "a rule's providers and scopes must rest on the layer's own authentication",
   restsOnAuthentication,

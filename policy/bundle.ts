@@ -6,7 +6,7 @@
 import type { DenialCode } from "./denials.ts";
 
 /** Grows when a sidecar of the previous version could not enforce what a bundle says. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 export type Mode = "Enforce" | "Observe";
 
@@ -61,10 +61,35 @@ export interface BundleLayer {
   readonly tier: Tier;
   /** Refuses everything that reaches this layer; then the sections are absent. */
   readonly closed?: Closed;
+  /** Absent: this layer does not ask how a request comes in. */
+  readonly transport?: Transport;
   /** Absent: this layer does not ask who is calling. */
   readonly authentication?: Authentication;
   /** Absent: this layer does not ask what is called. */
   readonly operations?: Operations;
+}
+
+export interface Transport {
+  readonly mode: Mode;
+  /** Strict: only over TLS. Plaintext: only without. */
+  readonly tls: "Strict" | "Permissive" | "Plaintext";
+  readonly clientAddress: ClientAddressRule;
+  readonly ipAccess: IpAccess;
+}
+
+export type ClientAddressRule =
+  | { readonly from: "Connection" }
+  /** The entry that the outermost of so many trusted proxies has appended: the N-th from the right. */
+  | { readonly from: "XForwardedFor"; readonly trustedHops: number }
+  | { readonly from: "ProxyProtocol" };
+
+/** Networks in canonical CIDR form. What `deny` has is refused, whatever `allow` has. */
+export interface IpAccess {
+  readonly allow:
+    | { readonly kind: "any" }
+    /** Of an empty list: nobody. */
+    | { readonly kind: "listed"; readonly networks: readonly string[] };
+  readonly deny: readonly string[];
 }
 
 export interface Authentication {

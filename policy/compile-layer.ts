@@ -6,6 +6,7 @@ import type { BundleLayer, PolicyRef } from "./bundle.ts";
 import { compileAuthentication } from "./compile-authentication.ts";
 import type { KeyLookup } from "./compile-authentication.ts";
 import { compileOperations } from "./compile-operations.ts";
+import { compileTransport } from "./compile-transport.ts";
 import { policyRef } from "./policy-id.ts";
 import { compareProblems, problem, problemText } from "./problems.ts";
 import type { Problem } from "./problems.ts";
@@ -51,6 +52,8 @@ function compilePolicy(policy: Policy, keys: KeyLookup): CompiledLayer {
   const ref = policyRef(policy);
   const { spec } = policy;
   const head = { policy: ref, tier: tierOf(policy) };
+  const transport =
+    spec.transport === undefined ? undefined : compileTransport(ref, spec.transport, spec.mode);
   const authentication =
     spec.authentication === undefined
       ? undefined
@@ -65,16 +68,21 @@ function compilePolicy(policy: Policy, keys: KeyLookup): CompiledLayer {
           spec.authentication?.providers.map(({ name }) => name),
         );
   const sectionless: readonly Problem[] =
-    authentication === undefined && operations === undefined
+    transport === undefined && authentication === undefined && operations === undefined
       ? [problem(ref, "Invalid", "spec", "the policy has no section")]
       : [];
-  const fatal = [...sectionless, ...(operations?.problems ?? [])].sort(compareProblems);
+  const fatal = [
+    ...sectionless,
+    ...(transport?.problems ?? []),
+    ...(operations?.problems ?? []),
+  ].sort(compareProblems);
   const problems = [...fatal, ...(authentication?.problems ?? [])];
   const first = fatal[0];
   if (first !== undefined) return { layer: closedLayer(head, problemText(first)), problems };
   return {
     layer: {
       ...head,
+      ...(transport === undefined ? {} : { transport: transport.transport }),
       ...(authentication === undefined ? {} : { authentication: authentication.authentication }),
       ...(operations === undefined ? {} : { operations: operations.operations }),
     },

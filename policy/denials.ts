@@ -77,6 +77,39 @@ export const DENIALS = {
     certainty: "no",
     meaning: "The head of the request was not complete within the deadline.",
   },
+  "transport.misdirected": {
+    status: 421,
+    title: "The request came over a connection for another host",
+    certainty: "no",
+    meaning:
+      "The TLS connection was made for one name (SNI), and the request's Host is another: what was verified about the connection would not hold for the request.",
+  },
+  "transport.tls-required": {
+    status: 403,
+    title: "The connection must be encrypted",
+    certainty: "no",
+    meaning:
+      "A policy with `transport.tls: Strict`, and a request without TLS. If every request is refused so, the sidecar has no certificate: see POSTERN_TLS_CERT_FILE.",
+  },
+  "transport.tls-refused": {
+    status: 403,
+    title: "The connection must not be encrypted",
+    certainty: "no",
+    meaning: "A policy with `transport.tls: Plaintext`, and a request over TLS.",
+  },
+  "transport.client-address": {
+    status: 503,
+    title: "The client's address cannot be told",
+    certainty: "could-not-tell",
+    meaning:
+      "X-Forwarded-For is missing, has fewer entries than `trustedHops`, or one of them is not an IP address; or the connection began without a PROXY header, before the policy asked for one.",
+  },
+  "transport.ip-denied": {
+    status: 403,
+    title: "The client's address is not permitted",
+    certainty: "no",
+    meaning: "`transport.ipAccess.deny` has the client's address, or `allow` does not have it.",
+  },
   "operation.undeclared": {
     status: 403,
     title: "The operation is not declared",

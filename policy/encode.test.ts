@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import * as fc from "fast-check";
+import { SCHEMA_VERSION } from "./bundle.ts";
 import { closed } from "./closed.ts";
 import { canonicalJson, digestOf, sealBundle } from "./encode.ts";
 
@@ -38,7 +39,7 @@ describe("canonicalJson()", () => {
 describe("digestOf()", () => {
   test("does not depend on the envelope", () => {
     const sealed = sealBundle(content, { revision: 7, issuedAtMs: 99 });
-    expect(sealed).toMatchObject({ schemaVersion: 1, revision: 7, issuedAtMs: 99 });
+    expect(sealed).toMatchObject({ schemaVersion: SCHEMA_VERSION, revision: 7, issuedAtMs: 99 });
     expect(digestOf(sealed)).toBe(sealed.digest);
     expect(sealed.digest).toBe(digestOf(content));
     expect(sealed.digest).toMatch(/^sha256:[0-9a-f]{64}$/);

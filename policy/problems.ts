@@ -37,6 +37,12 @@ export const PROBLEMS = {
     effect: "The policy's layer is closed (`policy.invalid`).",
     remedy: "Write the template as the message says.",
   },
+  NetworkInvalid: {
+    severity: "error",
+    meaning: "An entry of `transport.ipAccess` is not a network in CIDR form.",
+    effect: "The policy's layer is closed (`policy.invalid`).",
+    remedy: "Write the network as the message says.",
+  },
   OperationConflict: {
     severity: "error",
     meaning: "Two rules cover the same method and path, so it is not clear which one decides.",

@@ -87,10 +87,10 @@ describe("readBundle()", () => {
   });
 
   test("refuses a newer schema, and says which revision had it", () => {
-    expect(readBundle(sealed({ schemaVersion: 2 }))).toEqual({
+    expect(readBundle(sealed({ schemaVersion: 3 }))).toEqual({
       kind: "refused",
       code: "bundle.version",
-      detail: expect.stringContaining("found 2, this sidecar knows 1"),
+      detail: expect.stringContaining("found 3, this sidecar knows 2"),
       revision: 3,
     });
     expect(readBundle(sealed({ schemaVersion: 0 }))).toMatchObject({ code: "bundle.version" });

@@ -19,6 +19,7 @@ const denied: Decision = {
   refused,
   subject: undefined,
   rule: { policy: "shop/orders", name: "read" },
+  clientAddress: undefined,
   wouldDeny: [],
 };
 

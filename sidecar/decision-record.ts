@@ -58,20 +58,22 @@ export function logRecords(log: Log): RecordSink {
 export function decisionFields(
   decision: Decision,
   prepared: Prepared,
-): Pick<
-  DecisionRecord,
-  | "subject"
-  | "provider"
-  | "policy"
-  | "rule"
-  | "check"
-  | "code"
-  | "detail"
-  | "revision"
-  | "wouldDeny"
-> {
-  const { subject, rule, wouldDeny } = decision;
+): Partial<Pick<DecisionRecord, "clientAddress">> &
+  Pick<
+    DecisionRecord,
+    | "subject"
+    | "provider"
+    | "policy"
+    | "rule"
+    | "check"
+    | "code"
+    | "detail"
+    | "revision"
+    | "wouldDeny"
+  > {
+  const { clientAddress, subject, rule, wouldDeny } = decision;
   return {
+    ...(clientAddress !== undefined && { clientAddress }),
     ...(subject !== undefined && { provider: subject.provider }),
     ...(subject?.id !== undefined && { subject: bounded(subject.id) }),
     ...(decision.kind === "deny"

@@ -9,6 +9,7 @@ import {
   operations,
   provider,
   rule,
+  transport,
 } from "../test/support/bundles.ts";
 import { claims, ecKey, token } from "../test/support/tokens.ts";
 import type { Check } from "./checks/check.ts";
@@ -103,6 +104,38 @@ describe("decide()", () => {
     const prepared = prepareClosed("policy.stale", "too old");
     const decision = await decide(prepared, {} as Exchange, clock);
     expect(decision).toMatchObject({ kind: "deny", refused: { denial: { code: "policy.stale" } } });
+  });
+
+  test("refuses what came over a TLS connection for another host, whatever layers observe", async () => {
+    const prepared = await prepare(bundle({ layers: [layer()] }));
+    const normal = readRequest(
+      { method: "GET", target: "/", version: "1.1", headers: ["Host", "api"] },
+      prepared.guards,
+    );
+    if ("code" in normal) throw new TypeError(`Cannot ask: ${normal.detail}`);
+    const exchange = (serverName: string): Exchange => ({
+      ...normal,
+      id: "r1",
+      receivedAtMs: clock.now(),
+      client: { address: "127.0.0.1", port: 1, tls: { version: "TLSv1.3", serverName } },
+      body: new PassThrough(),
+      reply: noReply,
+    });
+    expect(outcome(await decide(prepared, exchange("api"), clock))).toBe("permit");
+    expect(await decide(prepared, exchange("cart"), clock)).toMatchObject({
+      kind: "deny",
+      refused: { denial: { code: "transport.misdirected" }, check: "transport" },
+    });
+  });
+
+  test("finds the client's address by the rule of the narrowest layer that has one", async () => {
+    const asking = (trustedHops: number) =>
+      layer({ transport: transport({ clientAddress: { from: "XForwardedFor", trustedHops } }) });
+    const forwarded = { headers: ["X-Forwarded-For", "192.0.2.1, 192.0.2.2"] };
+    const narrowest = await ask([asking(2), asking(1), layer()], forwarded);
+    expect(narrowest).toMatchObject({ kind: "permit", clientAddress: "192.0.2.2" });
+    const none = await ask([layer()], forwarded);
+    expect(none).toMatchObject({ kind: "permit", clientAddress: undefined });
   });
 
   test("permits what no layer asks about", async () => {

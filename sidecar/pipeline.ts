@@ -12,12 +12,15 @@ import { authorization } from "./checks/authorization.ts";
 import type { Check, CheckInput, Verdict } from "./checks/check.ts";
 import { closed } from "./checks/closed.ts";
 import { operation } from "./checks/operation.ts";
+import { transport } from "./checks/transport.ts";
+import { misdirection } from "./connection/misdirection.ts";
 import type { Exchange, HeaderLine } from "./exchange.ts";
 import type { Prepared } from "./prepared.ts";
 
 /** Every request passes these, in this order, each through all layers; the first refusal ends it. */
 export const CHECKS: readonly Check[] = [
   closed, //         a broken policy covers what it covers, before anything is worked out
+  transport, //      how it came in and from where: cheap, and keeps strangers from all that follows
   operation, //      what is called: cheap, and leaves the undeclared out before any crypto
   authentication, // who is calling
   authorization, //  may this caller use this operation
@@ -60,6 +63,8 @@ interface Findings {
   /** Of the narrowest layer that knows. */
   readonly subject: Subject | undefined;
   readonly rule: { readonly policy: string; readonly name: string } | undefined;
+  /** By the rule of the narrowest layer that has one. */
+  readonly clientAddress: string | undefined;
   /** What sections in mode Observe would have refused. */
   readonly wouldDeny: readonly Attribution[];
 }
@@ -87,8 +92,8 @@ export function decide(
   const nowMs = clock.now();
   const inputs: CheckInput[] = [];
   for (const layer of prepared.layers) {
-    const findings = { rule: undefined, subject: undefined };
-    inputs.push({ request: exchange, nowMs, layer, findings });
+    const findings = { clientAddress: undefined, rule: undefined, subject: undefined };
+    inputs.push({ request: exchange, client: exchange.client, nowMs, layer, findings });
   }
   const passage: Passage = { prepared, exchange, checks, inputs, wouldDeny: NOTHING };
   if (prepared.closed !== undefined) {
@@ -97,6 +102,10 @@ export function decide(
   if (inputs.length === 0) {
     const denial = deny("policy.none", "There is no layer of policy");
     return denied(passage, attribute(denial, "closed", undefined));
+  }
+  const misdirected = misdirection(exchange.client, exchange.host);
+  if (misdirected !== undefined) {
+    return denied(passage, attribute(misdirected, "transport", undefined));
   }
   return proceed(passage, 0);
 }
@@ -201,9 +210,11 @@ function attribute(denial: Denial, check: string, policy: string | undefined): A
 function summary({ inputs, wouldDeny }: Passage): Findings {
   let subject: Subject | undefined;
   let rule: Findings["rule"];
+  let clientAddress: string | undefined;
   for (const { findings, layer } of inputs) {
     if (findings.subject !== undefined) ({ subject } = findings);
+    if (findings.clientAddress !== undefined) ({ clientAddress } = findings);
     if (findings.rule !== undefined) rule = { policy: layer.policy, name: findings.rule.name };
   }
-  return { subject, rule, wouldDeny };
+  return { subject, rule, clientAddress, wouldDeny };
 }

@@ -7,10 +7,12 @@ import type {
   Authentication,
   Bundle,
   BundleLayer,
+  ClientAddressRule,
   Closed,
   CredentialLocation,
   Mode,
   Operations,
+  Transport,
 } from "../policy/bundle.ts";
 import type { Denial, DenialCode } from "../policy/denials.ts";
 import { deny } from "../policy/denials.ts";
@@ -18,6 +20,9 @@ import type { PreparedProvider } from "./authentication/provider.ts";
 import { prepareProvider } from "./authentication/provider.ts";
 import type { LayerTokens } from "./authentication/token-memory.ts";
 import { TokenMemory } from "./authentication/token-memory.ts";
+import type { ProxyHeaderUse } from "./connection/inbound.ts";
+import { createIpFilter } from "./connection/ip-filter.ts";
+import type { IpFilter } from "./connection/ip-filter.ts";
 import type { HeaderGuards } from "./normal-form/headers.ts";
 import { spelling } from "./normal-form/headers.ts";
 import type { RuleTree } from "./rule-tree.ts";
@@ -32,6 +37,7 @@ export interface Prepared {
   /** Widest first; a request must pass every one. */
   readonly layers: readonly PreparedLayer[];
   readonly guards: HeaderGuards;
+  readonly proxyHeader: ProxyHeaderUse;
   /** Tokens that are remembered, of all layers. */
   readonly tokens: Pick<TokenMemory, "size">;
   /** What was left out while preparing, for the log: keys that cannot be used. */
@@ -42,8 +48,17 @@ export interface PreparedLayer {
   /** `namespace/name`, or `name` for a cluster policy. */
   readonly policy: string;
   readonly closed?: Denial;
+  readonly transport?: PreparedTransport;
   readonly authentication?: PreparedAuthentication;
   readonly operations?: PreparedOperations;
+}
+
+export interface PreparedTransport {
+  readonly mode: Mode;
+  readonly tls: Transport["tls"];
+  readonly clientAddress: ClientAddressRule;
+  /** Absent: any address will do. */
+  readonly ipAccess?: IpFilter;
 }
 
 export interface PreparedAuthentication {
@@ -78,6 +93,7 @@ export async function prepare(bundle: Bundle): Promise<Prepared> {
     ...closedDenial(bundle.closed ?? emptiness(bundle)),
     layers,
     guards: guardsOf(bundle),
+    proxyHeader: proxyHeaderUse(bundle),
     tokens,
     problems,
   };
@@ -92,6 +108,8 @@ export function prepareClosed(
     closed: deny(code, detail),
     layers: [],
     guards: NO_GUARDS,
+    // Whoever sends one shall meet this refusal, not one of its syntax.
+    proxyHeader: "optional",
     tokens: NO_TOKENS,
     problems: [],
   };
@@ -113,6 +131,7 @@ async function prepareLayer(
   return {
     policy,
     ...closedDenial(layer.closed),
+    ...(layer.transport !== undefined && { transport: prepareTransport(layer.transport) }),
     ...(layer.authentication !== undefined && {
       authentication: await prepareAuthentication(layer.authentication, policy, tokens, problems),
     }),
@@ -124,6 +143,19 @@ async function prepareLayer(
       },
     }),
   };
+}
+
+function prepareTransport({ ipAccess, ...transport }: Transport): PreparedTransport {
+  const isOpen = ipAccess.allow.kind === "any" && ipAccess.deny.length === 0;
+  return { ...transport, ...(!isOpen && { ipAccess: createIpFilter(ipAccess) }) };
+}
+
+/** Who enforces needs it from every connection; who observes must not keep any away. */
+function proxyHeaderUse({ closed, layers }: Bundle): ProxyHeaderUse {
+  const asking = layers.filter((x) => x.transport?.clientAddress.from === "ProxyProtocol");
+  if (asking.some((x) => x.transport?.mode === "Enforce")) return "required";
+  const refusesAll = closed !== undefined || layers.some((x) => x.closed !== undefined);
+  return asking.length > 0 || refusesAll ? "optional" : "none";
 }
 
 async function prepareAuthentication(

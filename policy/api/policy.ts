@@ -7,6 +7,8 @@ import type { Infer } from "../schema/schema.ts";
 import { authentication } from "./authentication.ts";
 import { labelSelector, mode, targetRefs } from "./common.ts";
 import { operations } from "./operations.ts";
+import { asksSomething, transport } from "./transport.ts";
+import type { TransportSpec } from "./transport.ts";
 
 const fields = {
   selector: optional(
@@ -23,6 +25,12 @@ const fields = {
     ),
     "Enforce",
   ),
+  transport: optional(
+    described(
+      "How a request may come in, and from where. Absent: this policy does not ask.",
+      transport,
+    ),
+  ),
   authentication: optional(
     described("Who is calling. Absent: this policy does not ask.", authentication),
   ),
@@ -34,6 +42,7 @@ const fields = {
 interface Sections {
   readonly selector?: unknown;
   readonly targetRefs?: unknown;
+  readonly transport?: Pick<TransportSpec, "tls" | "ipAccess">;
   readonly authentication?: { readonly providers: readonly { readonly name: string }[] };
   readonly operations?: {
     readonly rules: readonly {
@@ -52,11 +61,13 @@ const crossSectionRules = [
       (selector === undefined) !== (targetRefs === undefined),
   },
   {
-    cel: "has(self.authentication) || has(self.operations)",
+    cel: "has(self.authentication) || has(self.operations) || (has(self.transport) && (has(self.transport.ipAccess) || (has(self.transport.tls) && self.transport.tls != 'Permissive')))",
     message:
-      "spec.authentication or spec.operations is required: a policy that asks nothing would let everything through (if that is meant, write operations: {undeclared: Allow})",
-    holds: ({ authentication, operations }: Sections) =>
-      authentication !== undefined || operations !== undefined,
+      "spec.authentication, spec.operations, or a spec.transport with ipAccess or a tls other than Permissive is required: a policy that asks nothing would let everything through (if that is meant, write operations: {undeclared: Allow})",
+    holds: ({ transport, authentication, operations }: Sections) =>
+      authentication !== undefined ||
+      operations !== undefined ||
+      (transport !== undefined && asksSomething(transport)),
   },
   {
     cel: "has(self.authentication) || !has(self.operations) || !has(self.operations.rules) || self.operations.rules.all(r, !has(r.scopes) && !has(r.providers))",

@@ -5,6 +5,7 @@
 import type { Rule } from "../../policy/bundle.ts";
 import type { Denial } from "../../policy/denials.ts";
 import type { Subject } from "../authentication/subject.ts";
+import type { ClientOrigin } from "../connection/inbound.ts";
 import type { NormalRequest } from "../exchange.ts";
 import type { PreparedLayer } from "../prepared.ts";
 
@@ -38,6 +39,8 @@ export const PASS: Pass = { kind: "pass" };
 
 /** What one layer has found out about a request; each field is written by one check. */
 export interface LayerFindings {
+  /** By the `transport` check: the client's address by the layer's own rule. */
+  clientAddress: string | undefined;
   /** By the `operation` check. */
   rule: Rule | undefined;
   /** By the `authentication` check. */
@@ -46,6 +49,7 @@ export interface LayerFindings {
 
 export interface CheckInput {
   readonly request: NormalRequest;
+  readonly client: ClientOrigin;
   readonly nowMs: number;
   readonly layer: PreparedLayer;
   readonly findings: LayerFindings;

@@ -39,9 +39,10 @@ async function input(
   if ("code" in normal || only === undefined) throw new TypeError("Cannot ask");
   return {
     request: normal,
+    client: { address: "127.0.0.1", port: 1 },
     nowMs: NOW,
     layer: only,
-    findings: { rule: undefined, subject: undefined, ...findings },
+    findings: { clientAddress: undefined, rule: undefined, subject: undefined, ...findings },
   };
 }
 

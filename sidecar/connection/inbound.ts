@@ -29,6 +29,9 @@ export interface ClientOrigin {
   };
 }
 
+/** Whether connections begin with a PROXY header. `optional`: those that do are read, the others served as they are. */
+export type ProxyHeaderUse = "required" | "optional" | "none";
+
 export interface ClientCertificate {
   /** Lower-case hex SHA-256 of the DER. */
   readonly fingerprint: string;

@@ -10,6 +10,7 @@ import { http } from "../../runtime/http.ts";
 import type { DenialCode } from "../../policy/denials.ts";
 import { deny } from "../../policy/denials.ts";
 import { PosternError } from "../../runtime/error.ts";
+import { canonicalAddress } from "../connection/client-address.ts";
 import { countRequest } from "../metrics.ts";
 import { MAX_HEADER_BYTES } from "../normal-form/headers.ts";
 import { refuseBytes } from "../respond.ts";
@@ -135,7 +136,7 @@ export function createListener(options: ListenerOptions): Listener {
       body: request,
       mayHaveBody: hasFraming(request),
       reply,
-      client: { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 },
+      client: { address: canonicalAddress(socket.remoteAddress), port: socket.remotePort ?? 0 },
     };
     connection.enqueue(response, async () => {
       inFlight += 1;

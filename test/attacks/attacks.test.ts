@@ -17,7 +17,7 @@ import { prepare } from "../../sidecar/prepared.ts";
 import { rawClient } from "../support/raw-client.ts";
 import type { RecordingUpstream } from "../support/upstream.ts";
 import { recordingUpstream } from "../support/upstream.ts";
-import { attackPolicy } from "./policy.ts";
+import { attackPolicy, transportPolicy } from "./policy.ts";
 import { attackTokens } from "./tokens.ts";
 
 interface Row {
@@ -44,6 +44,7 @@ interface Row {
 
 const HEADERS_MS = 300;
 const PING = "GET /ping HTTP/1.1\r\nHost: api.example\r\n\r\n";
+const TRANSPORT_PING = PING.replace(/\r\n$/, "X-Forwarded-For: 10.1.1.1, 10.0.0.1\r\n\r\n");
 
 const families = globSync("*.yaml", { cwd: import.meta.dirname })
   .sort()
@@ -54,25 +55,12 @@ const families = globSync("*.yaml", { cwd: import.meta.dirname })
 const tokens = attackTokens(Date.now());
 
 let upstream: RecordingUpstream;
-let path: DataPath;
 
 beforeAll(async () => {
   upstream = await recordingUpstream();
-  const prepared = await prepare(attackPolicy(tokens.jwks));
-  path = createDataPath({
-    current: () => prepared,
-    upstream,
-    log: silentLog,
-    clock: systemClock,
-    metrics: createMetrics(),
-    record: () => undefined,
-    limits: { headersMs: HEADERS_MS },
-  });
-  await path.listen({ host: "127.0.0.1", port: 0 });
 });
 
 afterAll(async () => {
-  await path.close();
   await upstream.close();
 });
 
@@ -82,6 +70,25 @@ beforeEach(() => {
 
 for (const { family, rows } of families) {
   describe(`${family} attacks`, () => {
+    let path: DataPath;
+    const isTransport = family.startsWith("transport");
+
+    beforeAll(async () => {
+      const prepared = await prepare(isTransport ? transportPolicy() : attackPolicy(tokens.jwks));
+      path = createDataPath({
+        current: () => prepared,
+        upstream,
+        log: silentLog,
+        clock: systemClock,
+        metrics: createMetrics(),
+        record: () => undefined,
+        limits: { headersMs: HEADERS_MS },
+      });
+      await path.listen({ host: "127.0.0.1", port: 0 });
+    });
+
+    afterAll(() => path.close());
+
     test.each(rows.map((row) => [row.title, row] as const))("%s", async (_title, row) => {
       await using client = await rawClient(addressOf(path));
       client.send(fill(row.send));
@@ -107,7 +114,7 @@ for (const { family, rows } of families) {
         if (row.expect.upstream === "untouched") expect(upstream.bytes).toBe("");
         if (row.expect.upstream === "unfinished") expect(upstream.requests).toHaveLength(0);
       } else {
-        client.send(PING);
+        client.send(isTransport ? TRANSPORT_PING : PING);
         expect((await client.response()).status).toBe(200);
       }
     });

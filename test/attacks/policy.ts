@@ -3,7 +3,15 @@
  * declares a few operations. `/ping` is for everybody, `/orders` for callers with a token.
  */
 import type { Bundle, PublicJwk } from "../../policy/bundle.ts";
-import { authentication, bundle, layer, operations, provider, rule } from "../support/bundles.ts";
+import {
+  authentication,
+  bundle,
+  layer,
+  operations,
+  provider,
+  rule,
+  transport,
+} from "../support/bundles.ts";
 
 export function attackPolicy(jwks: readonly PublicJwk[]): Bundle {
   return bundle({
@@ -51,6 +59,24 @@ export function attackPolicy(jwks: readonly PublicJwk[]): Bundle {
           rule("GET", "/orders/{id}", { providers: ["corp"], scopes: { all: ["orders:read"] } }),
           rule("POST", "/orders", { providers: ["corp"], scopes: { any: ["orders:write"] } }),
         ]),
+      }),
+    ],
+  });
+}
+
+/** Two proxies in front; the company's networks may come in, less one, and so may one of IPv6. */
+export function transportPolicy(): Bundle {
+  return bundle({
+    layers: [
+      layer({
+        transport: transport({
+          clientAddress: { from: "XForwardedFor", trustedHops: 2 },
+          ipAccess: {
+            allow: { kind: "listed", networks: ["10.0.0.0/8", "2001:db8::/32"] },
+            deny: ["10.9.0.0/16"],
+          },
+        }),
+        operations: operations([rule("GET HEAD POST", "/ping")]),
       }),
     ],
   });

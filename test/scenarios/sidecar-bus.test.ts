@@ -87,7 +87,7 @@ await describeWithParts(["nats-server"], "a sidecar on the bus", ({ "nats-server
         "a bundle of a newer schema",
         "bundle.version",
         (w) =>
-          w.signer.sign(Buffer.from(canonicalJson({ ...sealed(content, 9), schemaVersion: 2 }))),
+          w.signer.sign(Buffer.from(canonicalJson({ ...sealed(content, 9), schemaVersion: 3 }))),
       ],
       [
         "a bundle with an unknown field",

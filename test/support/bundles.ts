@@ -7,6 +7,7 @@ import type {
   Operations,
   PathTemplate,
   Rule,
+  Transport,
 } from "../../policy/bundle.ts";
 import { SCHEMA_VERSION } from "../../policy/bundle.ts";
 
@@ -27,6 +28,16 @@ export function layer(parts: Partial<BundleLayer> = {}): BundleLayer {
   return {
     policy: { kind: "ApiSecurityPolicy", namespace: "shop", name: "orders", generation: 1 },
     tier: "workload",
+    ...parts,
+  };
+}
+
+export function transport(parts: Partial<Transport> = {}): Transport {
+  return {
+    mode: "Enforce",
+    tls: "Permissive",
+    clientAddress: { from: "Connection" },
+    ipAccess: { allow: { kind: "any" }, deny: [] },
     ...parts,
   };
 }
