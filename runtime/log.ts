@@ -15,6 +15,11 @@ export interface Log {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
+  /**
+   * One line of level "info" for what happens with each request. `object` makes the fields, as the text of a JSON
+   * object that is not empty, when the level asks for them; it answers for what is in them: nothing is redacted here.
+   */
+  line(message: string, object: () => string): void;
   /** The same log, with fields that stand on every line. */
   child(fields: LogFields): Log;
 }
@@ -27,10 +32,13 @@ export interface LogOptions {
 }
 
 export function createLog(options: LogOptions, fields: LogFields = {}): Log {
+  const timeText = timeWriter();
+  const steady = JSON.stringify(redact(fields));
+  const steadyMembers = steady === "{}" ? "" : `,${steady.slice(1, -1)}`;
   const put = (level: LogLevel, message: string, more?: LogFields): void => {
     if (WEIGHT[level] < WEIGHT[options.level]) return;
     const record = {
-      time: new Date(options.clock.now()).toISOString(),
+      time: timeText(options.clock.now()),
       level,
       msg: message,
       ...fields,
@@ -43,6 +51,12 @@ export function createLog(options: LogOptions, fields: LogFields = {}): Log {
     info: (message, more) => put("info", message, more),
     warn: (message, more) => put("warn", message, more),
     error: (message, more) => put("error", message, more),
+    line: (message, object) => {
+      if (WEIGHT.info < WEIGHT[options.level]) return;
+      const time = timeText(options.clock.now());
+      const head = `{"time":"${time}","level":"info","msg":${JSON.stringify(message)}`;
+      options.write(`${head}${steadyMembers},${object().slice(1)}\n`);
+    },
     child: (more) => createLog(options, { ...fields, ...more }),
   };
 }
@@ -53,5 +67,20 @@ export const silentLog: Log = {
   info: () => undefined,
   warn: () => undefined,
   error: () => undefined,
+  line: () => undefined,
   child: () => silentLog,
 };
+
+/** ISO 8601 in UTC; all but the milliseconds is made once per second. */
+function timeWriter(): (ms: number) => string {
+  let second: number | undefined;
+  let text = "";
+  return (ms) => {
+    const now = Math.floor(ms / 1000);
+    if (now !== second) {
+      second = now;
+      text = new Date(now * 1000).toISOString().slice(0, -4);
+    }
+    return `${text}${String(Math.floor(ms) - now * 1000).padStart(3, "0")}Z`;
+  };
+}

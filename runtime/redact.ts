@@ -53,8 +53,12 @@ const PRIVATE_JWK_MEMBERS: ReadonlySet<string> = new Set([
   "k",
 ]);
 
-/** Every shape below contains one of these, so an ordinary text costs one scan and no replacing. */
-const SUSPICIOUS = /eyJ|bearer|basic|dpop|:\/\/|PRIVATE KEY/i;
+/**
+ * Every shape below contains one of these, so an ordinary text costs one scan and no replacing. The letters are
+ * spelled out since the flag `i` makes the scan twice as slow.
+ */
+const SUSPICIOUS =
+  /eyJ|[bB][eE][aA][rR][eE][rR]|[bB][aA][sS][iI][cC]|[dD][pP][oO][pP]|:\/\/|PRIVATE KEY/;
 /** Three parts are a JWS (RFC 7515 §7.1), five a JWE (RFC 7516 §7.1); both headers begin with `{"`. */
 const COMPACT_TOKEN = /eyJ[\w-]{4,}\.[\w-]*\.[\w-]*(?:\.[\w-]*\.[\w-]*)?/g;
 const AUTH_SCHEME = /\b(bearer|basic|dpop)(\s+)[\w\-.~+/]{6,}=*/gi;
@@ -94,6 +98,14 @@ export function redactText(text: string): string {
     .replace(AUTH_SCHEME, `$1$2${REDACTED}`)
     .replace(COMPACT_TOKEN, REDACTED)
     .replace(URL_USER_INFO, `$1${REDACTED}@`);
+}
+
+/**
+ * Whether a text may hold a secret of some shape: false means that redactText() would leave it as it is. True also
+ * of texts in JSON's escapes, which leave every mark of a shape visible.
+ */
+export function isSuspicious(text: string): boolean {
+  return text.length > MAX_TEXT || SUSPICIOUS.test(text);
 }
 
 /** Whether a field of this name is never shown. */

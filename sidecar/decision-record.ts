@@ -4,6 +4,7 @@
  */
 import type { DenialCode } from "../policy/denials.ts";
 import type { Log } from "../runtime/log.ts";
+import { isSuspicious, redact } from "../runtime/redact.ts";
 import type { Attribution, Decision } from "./pipeline.ts";
 import type { Prepared } from "./prepared.ts";
 
@@ -47,18 +48,21 @@ export type RecordSink = (record: DecisionRecord) => void;
 /** Longer texts were chosen by the caller to fill our log. */
 const MAX_TEXT = 512;
 
-/** Denials and what could not be decided stand out; the rest is for who asks for all. */
+/** One line of the log per record. */
 export function logRecords(log: Log): RecordSink {
-  return (record) => {
-    log.info("decision", { ...record });
-  };
+  return (record) => log.line("decision", () => recordText(record));
 }
 
-/** The part of a record that comes from a decision. */
-export function decisionFields(
-  decision: Decision,
-  prepared: Prepared,
-): Partial<Pick<DecisionRecord, "clientAddress">> &
+/**
+ * A record's fields have names of ours, so only what stands in them can be secret, and for that one look at the
+ * whole text tells whether a closer one is needed.
+ */
+function recordText(record: DecisionRecord): string {
+  const text = JSON.stringify(record);
+  return isSuspicious(text) ? JSON.stringify(redact(record)) : text;
+}
+
+type DecisionFields = Partial<Pick<DecisionRecord, "clientAddress">> &
   Pick<
     DecisionRecord,
     | "subject"
@@ -70,18 +74,25 @@ export function decisionFields(
     | "detail"
     | "revision"
     | "wouldDeny"
-  > {
+  >;
+
+/** The part of a record that comes from a decision. */
+export function decisionFields(decision: Decision, prepared: Prepared): DecisionFields {
   const { clientAddress, subject, rule, wouldDeny } = decision;
-  return {
-    ...(clientAddress !== undefined && { clientAddress }),
-    ...(subject !== undefined && { provider: subject.provider }),
-    ...(subject?.id !== undefined && { subject: bounded(subject.id) }),
-    ...(decision.kind === "deny"
-      ? attributionFields(decision.refused)
-      : rule !== undefined && { policy: rule.policy, rule: rule.name }),
-    ...(prepared.revision !== undefined && { revision: prepared.revision }),
-    ...(wouldDeny.length > 0 && { wouldDeny: wouldDeny.map(attributionFields) }),
-  };
+  const fields: { -readonly [Name in keyof DecisionFields]: DecisionFields[Name] } = {};
+  if (clientAddress !== undefined) fields.clientAddress = clientAddress;
+  if (subject !== undefined) {
+    fields.provider = subject.provider;
+    if (subject.id !== undefined) fields.subject = bounded(subject.id);
+  }
+  if (decision.kind === "deny") Object.assign(fields, attributionFields(decision.refused));
+  else if (rule !== undefined) {
+    fields.policy = rule.policy;
+    fields.rule = rule.name;
+  }
+  if (prepared.revision !== undefined) fields.revision = prepared.revision;
+  if (wouldDeny.length > 0) fields.wouldDeny = wouldDeny.map(attributionFields);
+  return fields;
 }
 
 export function bounded(text: string): string {

@@ -3,6 +3,7 @@ import { connectNats } from "../runtime/bus/nats.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { describe } from "../runtime/error.ts";
 import { runUntilSignal } from "../runtime/lifecycle.ts";
+import { createLineWriter } from "../runtime/line-writer.ts";
 import { createLog } from "../runtime/log.ts";
 import { keepYoungGenerationSmall } from "../runtime/memory.ts";
 import { watchTrustedKeys } from "./bundle/trusted-keys.ts";
@@ -12,12 +13,18 @@ import { VERSION } from "./version.ts";
 
 /** For the rest of the closing, after the drain's own deadline. */
 const CLOSE_MS = 2_000;
+/** For a reader of the log that is slow. */
+const FLUSH_MS = 1_000;
+
+const output = createLineWriter({ stream: process.stdout, clock: systemClock });
+// Whatever ends the process, an exception included: the last words are the ones that matter.
+process.on("exit", () => output.flushNow());
 
 async function main(): Promise<number> {
   keepYoungGenerationSmall();
   const config = readConfig(process.env);
-  const write = (line: string): void => void process.stdout.write(line);
-  const log = createLog({ level: config.logLevel, clock: systemClock, write });
+  const log = createLog({ level: config.logLevel, clock: systemClock, write: output.write });
+  output.onDropped((lines) => log.warn("Lines of the log were dropped", { lines }));
   const ended = await runUntilSignal(
     {
       signals: process,
@@ -44,10 +51,13 @@ async function main(): Promise<number> {
       opening.use(bus);
       const { stateDir, ...rest } = config;
       const feed = { kind: "bus", bus, keys, stateDir } as const;
-      opening.use(await startSidecar({ ...rest, feed, clock: systemClock, log, version: VERSION }));
+      const droppedLines = (): number => output.dropped;
+      const parts = { feed, clock: systemClock, log, version: VERSION, droppedLines };
+      opening.use(await startSidecar({ ...rest, ...parts }));
       return opening.move();
     },
   );
+  await output.flush(AbortSignal.timeout(FLUSH_MS));
   return ended.inTime ? 0 : 1;
 }
 

@@ -35,4 +35,13 @@ describe("metrics", () => {
     metrics.count("postern_bundle_refusals_total", 'a"\n\\b');
     expect(metrics.render()).toContain('{code="a\\"\\n\\\\b"} 1\n');
   });
+
+  test("a counter may be its owner's", () => {
+    const metrics = createMetrics();
+    let dropped = 0;
+    metrics.counter("postern_records_dropped_total", () => dropped);
+    dropped = 7;
+    expect(metrics.render()).toContain("\npostern_records_dropped_total 7\n");
+    expect(metrics.value("postern_records_dropped_total")).toBe(7);
+  });
 });

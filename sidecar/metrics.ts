@@ -36,6 +36,11 @@ export const METRICS = {
     labels: [],
     help: "Connections that were closed at once because too many are open.",
   },
+  postern_http2_ended_total: {
+    type: "counter",
+    labels: ["reason"],
+    help: "HTTP/2 connections that the sidecar has ended, and streams that it has reset for a stalled window (reason stall).",
+  },
   postern_decision_duration_seconds: {
     type: "histogram",
     labels: [],
@@ -45,6 +50,16 @@ export const METRICS = {
     type: "histogram",
     labels: [],
     help: "From the request's head to the end of the answer, the application's time included.",
+  },
+  postern_records_dropped_total: {
+    type: "counter",
+    labels: [],
+    help: "Lines of the log, decision records among them, that were dropped because nobody took them in time.",
+  },
+  postern_tokens_remembered: {
+    type: "gauge",
+    labels: [],
+    help: "Verified tokens that are remembered, once per layer of policy.",
   },
   postern_bundle_revision: {
     type: "gauge",
@@ -74,15 +89,19 @@ const BOUNDS = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
   60,
 ];
+/** Where a histogram's sum stands. */
+const SUM = BOUNDS.length + 1;
 
 export interface Metrics {
   /** One more; label values in the table's order. */
-  count(name: NameOf<"counter">, ...labels: readonly string[]): void;
+  count(name: NameOf<"counter">, first?: string, second?: string): void;
   observe(name: NameOf<"histogram">, seconds: number): void;
   /** Read when asked for; the last reader of a name counts. */
   gauge(name: NameOf<"gauge">, read: () => number): void;
+  /** The same for a counter that its owner counts himself. */
+  counter(name: NameOf<"counter">, read: () => number): void;
   /** Of a counter, for tests and for the admin page. */
-  value(name: NameOf<"counter">, ...labels: readonly string[]): number;
+  value(name: NameOf<"counter">, first?: string, second?: string): number;
   render(): string;
 }
 
@@ -95,58 +114,90 @@ export function countRequest(
   metrics.count("postern_requests_total", outcome, code ?? "none");
 }
 
+/** By the first label's value, then by the second's: no key is put together to find one. */
+type Series = Map<string | undefined, Map<string | undefined, Counter>>;
+
+interface Counter {
+  readonly labels: readonly string[];
+  value: number;
+}
+
+interface Histogram {
+  /** One per bound, one for what is above, and the sum. */
+  readonly cells: Float64Array;
+}
+
 export function createMetrics(): Metrics {
-  const counters = new Map<string, { readonly labels: readonly string[]; value: number }>();
-  const gauges = new Map<string, () => number>();
-  const histograms = new Map<string, { readonly counts: Float64Array; sum: number }>();
+  const counters = new Map<string, Series>();
+  const readers = new Map<string, () => number>();
+  const histograms = new Map<string, Histogram>();
   for (const [name, row] of Object.entries(METRICS)) {
     if (row.type === "histogram") {
-      histograms.set(name, { counts: new Float64Array(BOUNDS.length + 1), sum: 0 });
+      histograms.set(name, { cells: new Float64Array(BOUNDS.length + 2) });
     }
-    // A counter that never counted is a known zero, where it has no labels to choose from.
-    if (row.type === "counter" && row.labels.length === 0)
-      counters.set(name, { labels: [], value: 0 });
+    if (row.type === "counter") {
+      counters.set(name, new Map());
+      // A counter that never counted is a known zero, where it has no labels to choose from.
+      if (row.labels.length === 0) seriesOf(counters, name, undefined, undefined);
+    }
   }
   return {
-    count: (name, ...labels) => {
-      const key = [name, ...labels].join("\n");
-      const counter = counters.get(key);
-      if (counter === undefined) counters.set(key, { labels, value: 1 });
-      else counter.value += 1;
+    count: (name, first, second) => {
+      seriesOf(counters, name, first, second).value += 1;
     },
     observe: (name, seconds) => {
-      const histogram = histograms.get(name);
-      if (histogram === undefined) return;
+      const cells = histograms.get(name)?.cells;
+      if (cells === undefined) return;
       let bucket = 0;
       while (bucket < BOUNDS.length && seconds > (BOUNDS[bucket] ?? 0)) bucket++;
-      histogram.counts[bucket] = (histogram.counts[bucket] ?? 0) + 1;
-      histogram.sum += seconds;
+      cells[bucket] = (cells[bucket] ?? 0) + 1;
+      cells[SUM] = (cells[SUM] ?? 0) + seconds;
     },
     gauge: (name, read) => {
-      gauges.set(name, read);
+      readers.set(name, read);
     },
-    value: (name, ...labels) => counters.get([name, ...labels].join("\n"))?.value ?? 0,
+    counter: (name, read) => {
+      readers.set(name, read);
+    },
+    value: (name, first, second) =>
+      readers.get(name)?.() ?? counters.get(name)?.get(first)?.get(second)?.value ?? 0,
     render: () => {
       const lines: string[] = [];
       for (const [name, row] of Object.entries(METRICS)) {
         lines.push(`# HELP ${name} ${row.help}`, `# TYPE ${name} ${row.type}`);
-        if (row.type === "counter") {
-          for (const [key, counter] of counters) {
-            if (key === name || key.startsWith(`${name}\n`)) {
-              lines.push(`${name}${labelText(row.labels, counter.labels)} ${counter.value}`);
+        const read = readers.get(name);
+        const histogram = histograms.get(name);
+        if (read !== undefined) lines.push(`${name} ${read()}`);
+        else if (histogram !== undefined) lines.push(...histogramLines(name, histogram));
+        else {
+          for (const series of counters.get(name)?.values() ?? []) {
+            for (const { labels, value } of series.values()) {
+              lines.push(`${name}${labelText(row.labels, labels)} ${value}`);
             }
           }
-        } else if (row.type === "gauge") {
-          const read = gauges.get(name);
-          if (read !== undefined) lines.push(`${name} ${read()}`);
-        } else {
-          const histogram = histograms.get(name);
-          if (histogram !== undefined) lines.push(...histogramLines(name, histogram));
         }
       }
       return `${lines.join("\n")}\n`;
     },
   };
+}
+
+function seriesOf(
+  counters: ReadonlyMap<string, Series>,
+  name: string,
+  first: string | undefined,
+  second: string | undefined,
+): Counter {
+  const series = counters.get(name);
+  if (series === undefined) throw new TypeError(`There is no counter "${name}"`);
+  let bySecond = series.get(first);
+  if (bySecond === undefined) series.set(first, (bySecond = new Map()));
+  let counter = bySecond.get(second);
+  if (counter === undefined) {
+    const labels = [first, second].filter((label) => label !== undefined);
+    bySecond.set(second, (counter = { labels, value: 0 }));
+  }
+  return counter;
 }
 
 function labelText(names: readonly string[], values: readonly string[]): string {
@@ -159,17 +210,14 @@ function escape(value: string): string {
   return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }
 
-function histogramLines(
-  name: string,
-  { counts, sum }: { readonly counts: Float64Array; readonly sum: number },
-): string[] {
+function histogramLines(name: string, { cells }: Histogram): string[] {
   const lines: string[] = [];
   let total = 0;
-  for (const [index, count] of counts.entries()) {
+  for (const [index, count] of cells.subarray(0, SUM).entries()) {
     total += count;
     const bound = BOUNDS[index];
     lines.push(`${name}_bucket{le="${bound === undefined ? "+Inf" : bound}"} ${total}`);
   }
-  lines.push(`${name}_sum ${sum}`, `${name}_count ${total}`);
+  lines.push(`${name}_sum ${cells[SUM]}`, `${name}_count ${total}`);
   return lines;
 }

@@ -60,6 +60,8 @@ export interface SidecarOptions {
   readonly limits?: Partial<DataPathLimits>;
   /** Default: the log. */
   readonly record?: RecordSink;
+  /** Lines of the log that were dropped, for the metric. Absent: nobody drops any. */
+  readonly droppedLines?: () => number;
 }
 
 export interface Sidecar extends AsyncDisposable {
@@ -87,6 +89,9 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     }),
   );
   measure(store, metrics);
+  if (options.droppedLines !== undefined) {
+    metrics.counter("postern_records_dropped_total", options.droppedLines);
+  }
   const feeding = new AbortController();
   const { source, restored } = await openFeed(options, store, metrics, feeding.signal);
   let draining = false;
@@ -215,6 +220,7 @@ async function take(
 
 function measure(store: BundleStore<Prepared>, metrics: Metrics): void {
   const held = () => (store.state.kind === "waiting" ? undefined : store.state.bundle);
+  metrics.gauge("postern_tokens_remembered", () => store.current.tokens.size);
   metrics.gauge("postern_bundle_revision", () => held()?.revision ?? 0);
   metrics.gauge("postern_bundle_issued_timestamp_seconds", () => (held()?.issuedAtMs ?? 0) / 1000);
 }
