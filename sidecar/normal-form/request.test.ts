@@ -76,6 +76,20 @@ describe("readRequest()", () => {
     });
   });
 
+  test.each([
+    [true, [], { kind: "chunked" }],
+    [false, [], { kind: "none" }],
+    [true, ["content-length", "5"], { kind: "length", bytes: 5 }],
+  ])("HTTP/2 says by itself whether a body follows: %j, %j", (hasBody, headers, framing) => {
+    const read = readRequest({ ...raw(...headers), version: "2", hasBody }, GUARDS);
+    expect(read).toMatchObject({ framing });
+  });
+
+  test.each(["1.0", "2"] as const)("HTTP/%s has no transfer codings", (version) => {
+    const read = readRequest({ ...raw("Transfer-Encoding", "chunked"), version }, GUARDS);
+    expect(read).toMatchObject({ code: "request.malformed" });
+  });
+
   test("HTTP/1.0 waits for no interim answer", () => {
     const read = readRequest({ ...raw("Expect", "100-continue"), version: "1.0" }, GUARDS);
     expect(read).toMatchObject({ expectsContinue: false });

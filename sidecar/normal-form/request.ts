@@ -17,6 +17,8 @@ export interface RawRequest {
   readonly version: "1.0" | "1.1" | "2";
   /** Name, value, name, value …, in the order received, one character per byte. */
   readonly headers: readonly string[];
+  /** Of HTTP/2, which frames bodies by itself: whether DATA may follow the head. */
+  readonly hasBody?: boolean;
 }
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -69,11 +71,12 @@ function readFraming(raw: RawRequest, headers: HeaderList): Framing | Denial {
   const coding = headers.get("transfer-encoding");
   if (coding !== undefined) {
     if (length !== undefined) return malformed("has Content-Length and Transfer-Encoding");
-    if (raw.version === "1.0") return malformed("has Transfer-Encoding in HTTP/1.0");
+    if (raw.version !== "1.1") return malformed(`has Transfer-Encoding in HTTP/${raw.version}`);
     if (coding.toLowerCase() !== "chunked") return malformed("has a transfer coding but chunked");
     return { kind: "chunked" };
   }
-  if (length === undefined) return { kind: "none" };
+  // Behind us it goes in chunks: HTTP/2 tells the end by a flag, and the caller need not know the length.
+  if (length === undefined) return { kind: raw.hasBody === true ? "chunked" : "none" };
   if (!LENGTH.test(length)) return malformed("has a Content-Length that is not a number");
   return { kind: "length", bytes: Number(length) };
 }
