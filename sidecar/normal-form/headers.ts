@@ -69,6 +69,41 @@ const GUARDED: ReadonlySet<string> = new Set([
 ]);
 const GUARDED_FAMILIES = ["content-", "x-forwarded-"];
 
+/** What a name means by itself, whatever policy is in force. */
+interface NameFacts {
+  readonly key: string;
+  readonly twin: string;
+  readonly isSingle: boolean;
+  readonly isGuarded: boolean;
+}
+
+/** Callers send the same few names over and over, so what they mean is looked up and not worked out. */
+const KNOWN_NAMES = new Map<string, NameFacts>();
+/** Whoever sends names that nobody else sends fills it, and it begins anew: that costs what it cost without. */
+const MAX_KNOWN_NAMES = 1_000;
+const MAX_KNOWN_NAME_CHARS = 64;
+
+/** Undefined: the name is not a token. */
+function factsOf(name: string): NameFacts | undefined {
+  const known = KNOWN_NAMES.get(name);
+  if (known !== undefined) return known;
+  if (!TOKEN.test(name)) return undefined;
+  // A copy: a part of a text keeps the whole of it, here a head of many kilobytes.
+  const own = Buffer.from(name, "latin1").toString("latin1");
+  const key = own.toLowerCase();
+  const facts: NameFacts = {
+    key,
+    twin: spelling(key),
+    isSingle: SINGLE.has(key),
+    isGuarded: isAlwaysGuarded(key),
+  };
+  if (own.length <= MAX_KNOWN_NAME_CHARS) {
+    if (KNOWN_NAMES.size >= MAX_KNOWN_NAMES) KNOWN_NAMES.clear();
+    KNOWN_NAMES.set(own, facts);
+  }
+  return facts;
+}
+
 /** One form for all names that an application server may fold into one (CGI turns everything into `_`). */
 export function spelling(name: string): string {
   const key = name.toLowerCase();
@@ -86,28 +121,30 @@ export function readHeaders(
     );
   }
   const lines: HeaderLine[] = [];
-  const single = new Set<string>();
+  const single: string[] = [];
   let bytes = 0;
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] ?? "";
     const value = raw[i + 1] ?? "";
     bytes += name.length + value.length + 4;
-    if (!TOKEN.test(name)) return refuse("A header name is not a token (RFC 9110 §5.1)");
-    const key = name.toLowerCase();
-    if (CONTROL.test(value)) return refuse(`The header "${key}" holds a control character`);
-    const twin = spelling(key);
+    const facts = factsOf(name);
+    if (facts === undefined) return refuse("A header name is not a token (RFC 9110 §5.1)");
+    const { key, twin, isSingle } = facts;
+    // Visible ASCII, as almost every value is, needs no second look.
+    const isPlain = !NOT_ASCII.test(value);
+    if (!isPlain && CONTROL.test(value)) {
+      return refuse(`The header "${key}" holds a control character`);
+    }
     if (guards.identity.has(twin)) continue;
     if (twin !== key && !guards.credential.has(key) && isGuarded(twin, guards)) {
       return refuse(`The header "${key}" imitates "${twin}"`);
     }
-    if (SINGLE.has(key)) {
-      if (single.has(key)) {
-        // Two Hosts have a code of their own; see host.ts.
-        if (key !== "host") return refuse(`The header "${key}" is repeated`);
-      }
-      single.add(key);
+    if (isSingle) {
+      // Two Hosts have a code of their own; see host.ts.
+      if (single.includes(key) && key !== "host") return refuse(`The header "${key}" is repeated`);
+      single.push(key);
     }
-    if (isGuarded(key, guards) && NOT_ASCII.test(value)) {
+    if (!isPlain && (facts.isGuarded || guards.credential.has(key))) {
       return refuse(`The header "${key}" holds a byte outside of ASCII`);
     }
     lines.push({ name, key, value });
@@ -131,11 +168,11 @@ export function readHeaders(
 }
 
 function isGuarded(key: string, guards: HeaderGuards): boolean {
-  return (
-    GUARDED.has(key) ||
-    guards.credential.has(key) ||
-    GUARDED_FAMILIES.some((family) => key.startsWith(family))
-  );
+  return isAlwaysGuarded(key) || guards.credential.has(key);
+}
+
+function isAlwaysGuarded(key: string): boolean {
+  return GUARDED.has(key) || GUARDED_FAMILIES.some((family) => key.startsWith(family));
 }
 
 function refuse(detail: string): Denial {

@@ -33,6 +33,29 @@ describe("readRequest()", () => {
     },
   );
 
+  test("reads a name the same way the second time, by the policy of then, after thousands of others", () => {
+    const free = { identity: new Set<string>(), credential: new Set<string>() };
+    const read = (): unknown[] => [
+      readRequest(raw("X-User", "1"), GUARDS),
+      readRequest(raw("X-User", "1"), free),
+      readRequest(raw("x_odd", "\u00e9"), GUARDS),
+      readRequest(raw("x_odd", "\u00e9"), free),
+      readRequest(raw("X_Key", "t"), GUARDS),
+      readRequest(raw("X_Key", "t"), free),
+      readRequest(raw("Origin", "a", "ORIGIN", "a"), free),
+      readRequest(raw("Origin", "\u00e9"), free),
+      readRequest(raw("Bad Name", "a"), free),
+      readRequest(raw("X".repeat(300), "a"), free),
+    ];
+    const first = read();
+    const codes = first.map((one) => (one as { code?: string }).code ?? "read");
+    expect(codes.slice(0, 6).join()).toBe("read,read,request.header,read,request.header,read");
+    expect(codes.slice(6).join()).toBe("request.header,request.header,request.header,read");
+    expect(read()).toEqual(first);
+    for (let index = 0; index < 3_000; index++) readRequest(raw(`X-Own-${index}`, "a"), free);
+    expect(read()).toEqual(first);
+  });
+
   test("a credential header that policy spells with an underscore is itself, not an alias", () => {
     expect(readRequest(raw("x_odd", "t"), GUARDS)).toMatchObject({
       headers: { lines: [{ key: "host" }, { key: "x_odd" }] },
