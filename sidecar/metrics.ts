@@ -41,6 +41,21 @@ export const METRICS = {
     labels: ["reason"],
     help: "HTTP/2 connections that the sidecar has ended, and streams that it has reset for a stalled window (reason stall).",
   },
+  postern_connections_refused_total: {
+    type: "counter",
+    labels: ["reason"],
+    help: "Connections that ended before a request: proxy-header, first-bytes (none that tell the protocol, in time), tls-handshake, tls-overload (too many handshakes), client-certificate (does not verify).",
+  },
+  postern_tls_certificate_not_after_timestamp_seconds: {
+    type: "gauge",
+    labels: [],
+    help: "When the certificate that the sidecar shows ends, in Unix seconds. Absent without TLS.",
+  },
+  postern_tls_reload_failures_total: {
+    type: "counter",
+    labels: [],
+    help: "Changes of the TLS files that could not be used; those read before are kept.",
+  },
   postern_decision_duration_seconds: {
     type: "histogram",
     labels: [],
