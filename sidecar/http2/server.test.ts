@@ -325,6 +325,16 @@ describe("a connection", () => {
     expect(encrypted.upstream.requests).toHaveLength(1);
   });
 
+  test("outlives the deadline for its first words once it has said them", async () => {
+    await using hasty = await openH2Lane({ http2: { headersMs: 50 } });
+    const [idle, busy] = [hasty.session(), hasty.session()];
+    await exchange(idle, get());
+    const until = performance.now() + 400;
+    while (performance.now() < until) await exchange(busy, get());
+    expect((await exchange(idle, get())).status).toBe(200);
+    expect((await exchange(busy, get())).status).toBe(200);
+  });
+
   test("that resets takes nobody with it", async () => {
     const session = lane.session();
     await exchange(session, get());

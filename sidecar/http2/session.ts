@@ -81,7 +81,13 @@ export function openSession({ socket, client }: Inbound, options: SessionOptions
   let isEnding = false;
   /** Not even those that are there. */
   let isOver = false;
-  let disarm = deadlines.arm(limits.headersMs, () => {
+  let disarm = (): void => undefined;
+  /** The one deadline that the connection is under; the next takes its place. */
+  const within = (ms: number, fire: () => void): void => {
+    disarm();
+    disarm = deadlines.arm(ms, fire);
+  };
+  within(limits.headersMs, () => {
     end("hello-timeout", CODES.SETTINGS_TIMEOUT);
   });
   const disarmAge =
@@ -111,8 +117,10 @@ export function openSession({ socket, client }: Inbound, options: SessionOptions
     isEnding = true;
   });
   session.on("stream", onStream);
-  // Node ends its half and waits for the caller to end the other; callers need not.
-  session.once("goaway", leaveSoon);
+  session.once("goaway", () => {
+    isEnding = true;
+    if (streams === 0) leaveSoon();
+  });
   socket.once("close", () => {
     disarm();
     disarmAge?.();
@@ -131,7 +139,6 @@ export function openSession({ socket, client }: Inbound, options: SessionOptions
   }
 
   function take(stream: ServerHttp2Stream, hasBody: boolean, fields: readonly string[]): void {
-    if (streams === 0) disarm();
     streams += 1;
     if (streams === 1) watchBytes();
     const head = readHead(fields, { encrypted: client.tls !== undefined, hasBody });
@@ -154,7 +161,6 @@ export function openSession({ socket, client }: Inbound, options: SessionOptions
       if (completed) resets.refund();
       else if (!reply.isCut) charge();
       if (streams > 0) return;
-      disarm();
       if (isEnding) leaveSoon();
       else awaitRequest();
     });
@@ -167,7 +173,7 @@ export function openSession({ socket, client }: Inbound, options: SessionOptions
   }
 
   function awaitRequest(): void {
-    disarm = deadlines.arm(limits.keepAliveMs, () => {
+    within(limits.keepAliveMs, () => {
       metrics.count("postern_http2_ended_total", "idle");
       drain();
     });
@@ -175,7 +181,7 @@ export function openSession({ socket, client }: Inbound, options: SessionOptions
 
   function watchBytes(): void {
     const seen = socket.bytesRead + socket.bytesWritten;
-    disarm = deadlines.arm(limits.idleMs, () => {
+    within(limits.idleMs, () => {
       if (socket.bytesRead + socket.bytesWritten > seen) watchBytes();
       else end("idle", CODES.NO_ERROR);
     });
@@ -198,11 +204,10 @@ export function openSession({ socket, client }: Inbound, options: SessionOptions
     leaveSoon();
   }
 
-  /** The word of farewell gets a moment to arrive. */
+  /** The word of farewell gets a moment to arrive; Node would wait for the caller to close its half, too. */
   function leaveSoon(): void {
     isEnding = true;
-    disarm();
-    disarm = deadlines.arm(CLOSE_MS, () => {
+    within(CLOSE_MS, () => {
       if (streams === 0 || session.destroyed) socket.destroy();
     });
   }
