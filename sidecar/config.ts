@@ -14,7 +14,6 @@ import {
   oneOf,
   url,
 } from "../runtime/parsers.ts";
-import type { TlsFiles } from "./connection/tls-files.ts";
 import { optional, readSettings, required, setting, settingsInvalid } from "../runtime/settings.ts";
 import type { ConfigOf, Environment } from "../runtime/settings.ts";
 
@@ -70,24 +69,6 @@ export const SETTINGS = {
     "24h",
     "With a bundle issued longer ago, everything is refused; a night without a controller must not take services down.",
   ),
-  tlsCertFile: setting(
-    "POSTERN_TLS_CERT_FILE",
-    filePath,
-    optional,
-    "PEM with the certificate that callers see, then its intermediates; read again when it changes. Without it there is no TLS.",
-  ),
-  tlsKeyFile: setting(
-    "POSTERN_TLS_KEY_FILE",
-    filePath,
-    optional,
-    "PEM with the certificate's private key, without a passphrase.",
-  ),
-  tlsClientCaFile: setting(
-    "POSTERN_TLS_CLIENT_CA_FILE",
-    filePath,
-    optional,
-    "PEM with the CAs of client certificates; with it callers are asked for one, and one that does not verify ends the connection.",
-  ),
   drainTimeoutMs: setting(
     "POSTERN_DRAIN_TIMEOUT",
     durationMs,
@@ -102,25 +83,16 @@ export const SETTINGS = {
   ),
 } as const;
 
-type TlsName = "tlsCertFile" | "tlsKeyFile" | "tlsClientCaFile";
-
 export interface SidecarConfig
-  extends Omit<ConfigOf<typeof SETTINGS>, "workload" | "upstream" | TlsName>, NatsAccess {
-  /** Absent: no TLS. */
-  readonly tls?: TlsFiles;
+  extends Omit<ConfigOf<typeof SETTINGS>, "workload" | "upstream">, NatsAccess {
   readonly workload: WorkloadRef;
   readonly upstream: { readonly host: string; readonly port: number };
 }
 
 /** Throws PosternError `settings.invalid` with every mistake. */
 export function readConfig(environment: Environment): SidecarConfig {
-  const {
-    tlsCertFile: cert,
-    tlsKeyFile: key,
-    tlsClientCaFile: clientCa,
-    ...settings
-  } = readSettings(SETTINGS, environment);
-  const problems = [...natsProblems(settings), ...tlsProblems({ cert, key, clientCa })];
+  const settings = readSettings(SETTINGS, environment);
+  const problems = natsProblems(settings);
   if (settings.upstream.protocol !== "http:" || settings.upstream.pathname !== "/") {
     problems.push(
       "POSTERN_UPSTREAM_URL: must be http:// with host and port alone: the application is in the same pod",
@@ -143,25 +115,7 @@ export function readConfig(environment: Environment): SidecarConfig {
     workload: { namespace: settings.namespace, name },
     upstream: { host: hostname.replace(/^\[|\]$/g, ""), port: port === "" ? 80 : Number(port) },
     ...natsAccess(settings),
-    ...(cert !== undefined &&
-      key !== undefined && { tls: { cert, key, ...(clientCa !== undefined && { clientCa }) } }),
   });
-}
-
-function tlsProblems({
-  cert,
-  key,
-  clientCa,
-}: Readonly<Record<string, string | undefined>>): string[] {
-  if ((cert === undefined) !== (key === undefined)) {
-    return ["POSTERN_TLS_CERT_FILE, POSTERN_TLS_KEY_FILE: one is useless without the other"];
-  }
-  if (cert === undefined && clientCa !== undefined) {
-    return [
-      "POSTERN_TLS_CLIENT_CA_FILE: needs POSTERN_TLS_CERT_FILE, since without TLS nobody has a certificate",
-    ];
-  }
-  return [];
 }
 
 /** Lines of `key="value"`, the value quoted as Go does. */
