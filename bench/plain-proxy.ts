@@ -10,6 +10,7 @@ const server = createServer((incoming, answer) => {
   const forwarded = request(
     { agent, host: "127.0.0.1", port: upstreamPort, method, path: url, headers: rawHeaders },
     (response) => {
+      if (answer.destroyed) return void response.destroy(); // the caller has left
       answer.writeHead(response.statusCode ?? 502, response.rawHeaders);
       pipeline(response, answer, () => undefined);
     },

@@ -6,7 +6,14 @@ import { join } from "node:path";
 export interface Row {
   readonly name: string;
   /** Column → value; the unit stands in the column's name. */
-  readonly values: Readonly<Record<string, number>>;
+  readonly values: Readonly<Record<string, number | string>>;
+}
+
+export interface Table {
+  readonly title?: string;
+  /** How to read it. */
+  readonly note?: string;
+  readonly rows: readonly Row[];
 }
 
 export interface Result {
@@ -15,7 +22,7 @@ export interface Result {
   readonly method: string;
   readonly measured: string;
   readonly commit: string;
-  readonly rows: readonly Row[];
+  readonly tables: readonly Table[];
 }
 
 const ROOT = join(import.meta.dirname, "..");
@@ -31,28 +38,42 @@ export function record(results: Readonly<Record<string, Result>>): void {
   writeFileSync(PAGE, page(all));
 }
 
+/** As the page shows it; also for the terminal. */
+export function tableLines({ title, note, rows }: Table): readonly string[] {
+  const columns = [...new Set(rows.flatMap(({ values }) => Object.keys(values)))];
+  return [
+    ...(title === undefined ? [] : [`### ${title}`, ""]),
+    ...(note === undefined ? [] : [note, ""]),
+    `| | ${columns.join(" | ")} |`,
+    `| --- |${" ---: |".repeat(columns.length)}`,
+    ...rows.map(
+      ({ name, values }) =>
+        `| ${name} | ${columns.map((column) => show(values[column])).join(" | ")} |`,
+    ),
+    "",
+  ];
+}
+
 function page(results: Readonly<Record<string, Result>>): string {
   const parts = [
     "# Performance",
     "",
     "Written by `npm run bench`; do not edit. Figures of one run are comparable with each other, hardly with those of another machine.",
     `Machine: ${cpus().length} × ${cpus()[0]?.model ?? "unknown processor"}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}, everything on loopback.`,
+    "[How to run the benches](guides/run-the-benches.md).",
     "",
   ];
-  for (const { title, method, measured, commit, rows } of Object.values(results)) {
-    const columns = [...new Set(rows.flatMap(({ values }) => Object.keys(values)))];
+  for (const { title, method, measured, commit, tables } of Object.values(results)) {
     parts.push(`## ${title}`, "", method, "", `Measured ${measured} at commit ${commit}.`, "");
-    parts.push(`| | ${columns.join(" | ")} |`, `| --- |${" ---: |".repeat(columns.length)}`);
-    for (const { name, values } of rows) {
-      parts.push(`| ${name} | ${columns.map((column) => show(values[column])).join(" | ")} |`);
-    }
-    parts.push("");
+    for (const table of tables) parts.push(...tableLines(table));
   }
   return parts.join("\n");
 }
 
-function show(value: number | undefined): string {
+function show(value: number | string | undefined): string {
   if (value === undefined) return "–";
+  if (typeof value === "string") return value;
+  if (Number.isNaN(value)) return "–";
   if (Math.abs(value) >= 100) return value.toFixed(0);
   return value.toPrecision(2).includes("e")
     ? value.toFixed(0)

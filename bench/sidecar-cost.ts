@@ -9,10 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SignJWT } from "jose";
 import { createSigner, generateSigningJwk } from "../controller/sign.ts";
-import { compile } from "../policy/compile.ts";
 import { bundleKey } from "../policy/contract.ts";
 import { canonicalJson, sealBundle } from "../policy/encode.ts";
-import { readPolicy } from "../policy/read-policy.ts";
 import { connectNats } from "../runtime/bus/nats.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { silentLog } from "../runtime/log.ts";
@@ -22,6 +20,7 @@ import type { ServerProcess } from "../test/support/process.ts";
 import { waitFor } from "../test/support/wait.ts";
 import type { Row } from "./report.ts";
 import { costOf } from "../test/support/lab.ts";
+import { compiledContent } from "./support/bundle.ts";
 import { load, once } from "./support/load.ts";
 import { quantile } from "./support/quantile.ts";
 
@@ -210,8 +209,7 @@ function content(publicJwk: object, variant: number): ReturnType<typeof compiled
     path: `/things-${index}/{id}`,
     scopes: { all: ["things:read"] },
   }));
-  return compiledContent({
-    selector: { matchLabels: { app: "orders" } },
+  return compiledContent(WORKLOAD, {
     authentication: {
       providers: [
         {
@@ -232,25 +230,4 @@ function content(publicJwk: object, variant: number): ReturnType<typeof compiled
       ],
     },
   });
-}
-
-function compiledContent(spec: unknown) {
-  const reading = readPolicy({
-    apiVersion: "postern.dev/v1alpha1",
-    kind: "ApiSecurityPolicy",
-    metadata: { name: "orders", namespace: WORKLOAD.namespace },
-    spec,
-  });
-  if (reading.kind === "invalid") throw new Error(JSON.stringify(reading.issues));
-  const { bundles } = compile({
-    policies: [reading.policy],
-    unreadable: [],
-    namespaces: [{ name: WORKLOAD.namespace, labels: {} }],
-    services: [],
-    workloads: [{ ...WORKLOAD, labels: { app: "orders" }, pods: ["orders-0"] }],
-    keys: new Map(),
-  });
-  const compiled = bundles.get(bundleKey(WORKLOAD));
-  if (compiled === undefined) throw new Error("The workload has no bundle");
-  return compiled;
 }
