@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { bundle, layer, operations, rule } from "../../test/support/bundles.ts";
 import {
+  FRAME,
   PREFACE,
   SETTING,
   data,
@@ -333,6 +334,24 @@ describe("a connection", () => {
     while (performance.now() < until) await exchange(busy, get());
     expect((await exchange(idle, get())).status).toBe(200);
     expect((await exchange(busy, get())).status).toBe(200);
+  });
+
+  test.each([
+    ["with nothing under way", false],
+    ["with a request under way, whose application is let go", true],
+  ])("whose caller closes its half is over, %s", async (_title, asks) => {
+    lane.upstream.answer = () => undefined;
+    await using client = await lane.frames();
+    await client.until("the SETTINGS", ({ type }) => type === FRAME.settings);
+    if (asks) {
+      client.send(headers(1, request("/")));
+      await lane.upstream.request(0);
+    }
+    client.socket.end();
+    await client.closed();
+    await waitFor("the connection to be gone", () => lane.server.connections === 0);
+    await waitFor("its request to end", () => lane.server.inFlight === 0);
+    expect(lane.records.map(({ outcome }) => outcome)).toEqual(asks ? ["gone"] : []);
   });
 
   test("that resets takes nobody with it", async () => {

@@ -121,6 +121,8 @@ export function openSession({ socket, client }: Inbound, options: SessionOptions
     isEnding = true;
     if (streams === 0) leaveSoon();
   });
+  // Half a connection is none in HTTP/2: without window updates to come, no answer could be sure to end.
+  socket.once("end", () => socket.destroy());
   socket.once("close", () => {
     disarm();
     disarmAge?.();

@@ -70,7 +70,8 @@ export async function openH2Lane(options: H2LaneOptions = {}): Promise<H2Lane> {
     record: (record) => records.push(record),
     ...(options.http2 !== undefined && { http2: options.http2 }),
   });
-  const acceptor = createServer((socket) => {
+  const acceptor = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    socket.on("error", () => socket.destroy());
     const serve = (): void =>
       server.serve({
         socket,
