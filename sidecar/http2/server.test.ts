@@ -1,7 +1,9 @@
 /** HTTP/2 as a real client sees it: what holds over HTTP/1.1 holds here, stream by stream. */
 import { execFileSync } from "node:child_process";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import { tlsFolder } from "../../test/support/acceptor.ts";
 import { bundle, layer, operations, rule } from "../../test/support/bundles.ts";
+import { authority } from "../../test/support/certificates.ts";
 import {
   FRAME,
   PREFACE,
@@ -306,15 +308,36 @@ describe("many streams", () => {
 });
 
 describe("a connection", () => {
-  test("whose first bytes were read and put back is served like any other", async () => {
-    await using sniffed = await openH2Lane({ sniffs: true });
-    expect(await exchange(sniffed.session(), get())).toMatchObject({ status: 200, body: "ok" });
-    await using slow = await sniffed.frames({ hello: [] });
+  test("from the acceptor is served like any other, by prior knowledge", async () => {
+    await using door = await openH2Lane({ acceptor: {} });
+    expect(await exchange(door.session(), get())).toMatchObject({ status: 200, body: "ok" });
+    await using slow = await door.frames({ hello: [] });
     for (const byte of Buffer.concat([PREFACE, settings([SETTING.tableSize, 0])])) {
       slow.send(Uint8Array.of(byte));
     }
     slow.send(headers(1, request("/")));
     expect(await slow.answer(1)).toMatchObject({ status: 200, body: "ok" });
+  });
+
+  test("from the acceptor over TLS is served like any other, by ALPN", async () => {
+    const ca = await authority("Server CA");
+    using folder = tlsFolder(await ca.issue({ dns: ["localhost"] }));
+    await using door = await openH2Lane({ acceptor: { tls: folder.files } });
+    const session = door.session({ ca: ca.cert });
+    const body = "x".repeat(200_000);
+    const ask = { ...post(), ":scheme": "https", ":authority": "localhost" };
+    const answers = await Promise.all([1, 2, 3].map(() => exchange(session, ask, body)));
+    expect(answers.map(({ status, code }) => [status, code])).toEqual([
+      [200, 0],
+      [200, 0],
+      [200, 0],
+    ]);
+    expect(session.alpnProtocol).toBe("h2");
+    const refused = await exchange(session, { ...get(), ":scheme": "http" });
+    expect(codeOf(refused.body)).toBe("request.malformed");
+    const drained = door.server.drain(new AbortController().signal);
+    await drained;
+    expect(door.server.connections).toBe(0);
   });
 
   test("that is encrypted asks for https, and one that is not for http", async () => {

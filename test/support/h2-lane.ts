@@ -1,13 +1,22 @@
-/** HTTP/2 in front of a recording upstream, over connections that a plain server accepts. */
+/** HTTP/2 in front of a recording upstream, over connections that a plain server or the real acceptor takes. */
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
-import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
+import type {
+  ClientHttp2Session,
+  ClientHttp2Stream,
+  OutgoingHttpHeaders,
+  SecureClientSessionOptions,
+} from "node:http2";
 import { connect } from "node:http2";
 import type { Bundle } from "../../policy/bundle.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { silentLog } from "../../runtime/log.ts";
-import type { ClientOrigin } from "../../sidecar/connection/inbound.ts";
+import type { AcceptorOptions } from "../../sidecar/connection/acceptor.ts";
+import { createAcceptor } from "../../sidecar/connection/acceptor.ts";
+import type { ClientOrigin, ProtocolServer } from "../../sidecar/connection/inbound.ts";
+import type { TlsFiles } from "../../sidecar/connection/tls-files.ts";
+import { watchTlsFiles } from "../../sidecar/connection/tls-files.ts";
 import { Deadlines } from "../../sidecar/deadlines.ts";
 import type { DecisionRecord } from "../../sidecar/decision-record.ts";
 import type { Http2Limits } from "../../sidecar/http2/limits.ts";
@@ -36,7 +45,7 @@ export interface H2Lane extends AsyncDisposable {
   current: () => Prepared;
   frames(options?: FrameClientOptions): Promise<FrameClient>;
   /** A real client's session; closed with the lane. */
-  session(): ClientHttp2Session;
+  session(how?: SecureClientSessionOptions): ClientHttp2Session;
 }
 
 export interface H2LaneOptions {
@@ -46,8 +55,8 @@ export interface H2LaneOptions {
   readonly client?: Partial<ClientOrigin>;
   readonly to?: { readonly host: string; readonly port: number };
   readonly responseHeadMs?: number;
-  /** The first bytes are read and put back, as by somebody who has to find out the protocol. */
-  readonly sniffs?: boolean;
+  /** Connections come from the real acceptor, over TLS if there are files; else right from the socket. */
+  readonly acceptor?: { readonly tls?: TlsFiles };
 }
 
 export async function openH2Lane(options: H2LaneOptions = {}): Promise<H2Lane> {
@@ -70,30 +79,11 @@ export async function openH2Lane(options: H2LaneOptions = {}): Promise<H2Lane> {
     record: (record) => records.push(record),
     ...(options.http2 !== undefined && { http2: options.http2 }),
   });
-  const acceptor = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    socket.on("error", () => socket.destroy());
-    const serve = (): void =>
-      server.serve({
-        socket,
-        protocol: "h2",
-        client: {
-          address: socket.remoteAddress ?? "",
-          port: socket.remotePort ?? 0,
-          ...options.client,
-        },
-      });
-    if (options.sniffs !== true) {
-      serve();
-      return;
-    }
-    socket.once("readable", () => {
-      const first: unknown = socket.read();
-      if (first instanceof Uint8Array) socket.unshift(first);
-      serve();
-    });
-  });
-  await new Promise<void>((resolve) => acceptor.listen(0, "127.0.0.1", resolve));
-  const address = { host: "127.0.0.1", port: (acceptor.address() as AddressInfo).port };
+  const door =
+    options.acceptor === undefined
+      ? await plainDoor(server, options.client ?? {})
+      : await acceptorDoor(server, { ...options.acceptor, clock, deadlines, metrics });
+  const { address } = door;
   const sessions: ClientHttp2Session[] = [];
   const lane: H2Lane = {
     upstream: recording,
@@ -104,8 +94,9 @@ export async function openH2Lane(options: H2LaneOptions = {}): Promise<H2Lane> {
     address,
     current: () => prepared,
     frames: (how) => frameClient(address, how),
-    session: () => {
-      const session = connect(`http://${address.host}:${address.port}`);
+    session: (how = {}) => {
+      const scheme = options.acceptor?.tls === undefined ? "http" : "https";
+      const session = connect(`${scheme}://localhost:${address.port}`, how);
       // What becomes of it is told by its requests.
       session.on("error", () => undefined);
       sessions.push(session);
@@ -114,7 +105,7 @@ export async function openH2Lane(options: H2LaneOptions = {}): Promise<H2Lane> {
     [Symbol.asyncDispose]: async () => {
       for (const session of sessions) session.destroy();
       await server.close();
-      await new Promise<void>((resolve) => acceptor.close(() => resolve()));
+      await door.close();
       upstream.close();
       deadlines.close();
       await recording.close();
@@ -122,6 +113,62 @@ export async function openH2Lane(options: H2LaneOptions = {}): Promise<H2Lane> {
   };
   return lane;
 }
+
+interface Door {
+  readonly address: { readonly host: string; readonly port: number };
+  close(): Promise<void>;
+}
+
+async function plainDoor(server: Http2Server, client: Partial<ClientOrigin>): Promise<Door> {
+  const listener = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    socket.on("error", () => socket.destroy());
+    const origin = { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 };
+    server.serve({ socket, protocol: "h2", client: { ...origin, ...client } });
+  });
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  return {
+    address: { host: "127.0.0.1", port: (listener.address() as AddressInfo).port },
+    close: () => new Promise((resolve) => listener.close(() => resolve())),
+  };
+}
+
+async function acceptorDoor(
+  server: Http2Server,
+  options: Pick<AcceptorOptions, "clock" | "deadlines"> & {
+    readonly tls?: TlsFiles;
+    readonly metrics: Metrics;
+  },
+): Promise<Door> {
+  const { tls, metrics } = options;
+  const clock = systemClock;
+  const files =
+    tls === undefined ? undefined : await watchTlsFiles(tls, { clock, log: silentLog, metrics });
+  const acceptor = createAcceptor({
+    servers: { "http/1.1": nobody, h2: server },
+    proxyHeader: () => "none",
+    ...(files !== undefined && { tls: files }),
+    limits: { maxConnections: 100, firstBytesMs: 5_000, handshakeMs: 5_000, maxHandshakes: 10 },
+    deadlines: options.deadlines,
+    clock: options.clock,
+    log: silentLog,
+    metrics,
+  });
+  return {
+    address: await acceptor.listen({ host: "127.0.0.1", port: 0 }),
+    close: async () => {
+      await acceptor.close();
+      files?.[Symbol.dispose]();
+    },
+  };
+}
+
+/** Whoever speaks HTTP/1.1 has come to the wrong lane. */
+const nobody: ProtocolServer = {
+  serve: ({ socket }) => socket.destroy(),
+  connections: 0,
+  drain: () => Promise.resolve(),
+  close: () => Promise.resolve(),
+};
 
 export interface H2Response {
   readonly status: number;
