@@ -44,7 +44,7 @@ export const METRICS = {
   postern_connections_refused_total: {
     type: "counter",
     labels: ["reason"],
-    help: "Connections that ended before a request: proxy-header, first-bytes (none that tell the protocol, in time), tls-handshake, tls-overload (too many handshakes), client-certificate (does not verify).",
+    help: "Connections that ended before a request: proxy-header (missing or malformed), first-bytes (no whole PROXY header in time), tls-handshake, tls-overload (too many handshakes), client-certificate (does not verify).",
   },
   postern_tls_certificate_not_after_timestamp_seconds: {
     type: "gauge",

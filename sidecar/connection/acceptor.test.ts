@@ -219,12 +219,11 @@ describe("bounds", () => {
 
   test.each([
     ["nothing", ""],
-    ["a PROXY header that goes on and on", "PROXY TCP4 "],
-    ["a preface that goes on and on", "PRI"],
+    ["a part of a PROXY header", "PROXY TCP4 "],
   ])("a connection with %s has until the deadline", async (_title, bytes) => {
     const clock = new ManualClock();
     await using slow = await openStand({ clock, h2: true });
-    slow.proxyHeader = "optional";
+    slow.proxyHeader = "required";
     await using client = await rawClient(slow.address);
     client.send(bytes);
     await waitFor("the connection", () => slow.acceptor.connections === 1);
@@ -233,6 +232,22 @@ describe("bounds", () => {
     await clock.advance(1_100);
     expect(await client.closed()).toBe("");
     expect(refusals(slow, "first-bytes")).toBe(1);
+  });
+
+  test.each([
+    ["nothing", ""],
+    ["a part of a method", "P"],
+  ])("a connection with %s is HTTP/1.1's after the deadline, whole", async (_title, bytes) => {
+    const clock = new ManualClock();
+    await using slow = await openStand({ clock, h2: true });
+    await using client = await rawClient(slow.address);
+    client.send(bytes);
+    await waitFor("the connection", () => slow.acceptor.connections === 1);
+    await clock.advance(10_100);
+    expect(slow.inbounds).toMatchObject([{ protocol: "http/1.1" }]);
+    client.send(bytes === "" ? GET : GET.replace("GET", "UT"));
+    expect(await answered(client)).toBe("answer to /a");
+    expect(refusals(slow, "first-bytes")).toBe(0);
   });
 
   test("a connection that has been handed over has no deadline of ours any more", async () => {

@@ -27,7 +27,7 @@ export interface ListenAddress {
 export interface AcceptorLimits extends TlsLimits {
   /** More are closed at once. */
   readonly maxConnections: number;
-  /** For the first bytes, up to where they tell what is spoken. */
+  /** For the first bytes, up to where they tell what is spoken. Whoever is slower is taken for HTTP/1.1. */
   readonly firstBytesMs: number;
 }
 
@@ -128,12 +128,12 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
     );
     const disarm = deadlines.arm(limits.firstBytesMs, () => {
       stop();
-      refuse(
-        socket,
-        peer,
-        "first-bytes",
-        `Nothing that tells the protocol came within ${limits.firstBytesMs} ms`,
-      );
+      // HTTP/1.1 has a deadline as well, and words for those who miss it.
+      if (options.proxyHeader() !== "required") {
+        serve(socket, { socket, client: peer, protocol: "http/1.1" });
+        return;
+      }
+      refuse(socket, peer, "first-bytes", `No PROXY header came within ${limits.firstBytesMs} ms`);
     });
   }
 

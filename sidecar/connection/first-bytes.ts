@@ -8,7 +8,10 @@ import { readOpening } from "./opening.ts";
 
 export type Opened = Exclude<Opening, { readonly kind: "incomplete" }> | { readonly kind: "gone" };
 
-/** Calls `done` once, unless the returned function was called before. Then the socket has no listener of ours. */
+/**
+ * Calls `done` once, unless the returned function was called before, which puts everything back. Either way the
+ * socket has no listener of ours then.
+ */
 export function readFirstBytes(
   socket: Socket,
   rules: () => OpeningRules,
@@ -42,5 +45,8 @@ export function readFirstBytes(
   socket.on("readable", look);
   socket.once("end", gone);
   socket.once("close", gone);
-  return stop;
+  return () => {
+    stop();
+    if (held.length > 0) socket.unshift(held);
+  };
 }
