@@ -9,7 +9,7 @@ import type { PreparedAuthentication } from "../prepared.ts";
 import { findCredentials } from "./credentials.ts";
 import type { PreparedProvider } from "./provider.ts";
 import type { Subject } from "./subject.ts";
-import type { LayerTokens, TokenKey } from "./token-memory.ts";
+import type { LayerTokens } from "./token-memory.ts";
 import type { UnverifiedToken } from "./token.ts";
 import { readToken } from "./token.ts";
 import { lifetimeOf, verifyToken } from "./verify.ts";
@@ -55,7 +55,7 @@ export function authenticate(
 
 interface Trial {
   readonly token: UnverifiedToken;
-  readonly key: TokenKey;
+  readonly key: string;
   readonly providers: readonly PreparedProvider[];
   readonly tokens: LayerTokens;
   readonly nowMs: number;

@@ -29,7 +29,7 @@ const idAt = (text: string, nowMs = NOW, by = tokens): string | undefined =>
 
 describe("TokenMemory", () => {
   test("knows a token by the SHA-256 of its text, and keeps no text", () => {
-    const { digest } = tokens.keyOf("secret.token.text");
+    const digest = tokens.keyOf("secret.token.text");
     expect(digest).toContain(createHash("sha256").update("secret.token.text").digest("base64"));
     expect(digest).not.toContain("secret");
     put("a");
@@ -67,15 +67,30 @@ describe("TokenMemory", () => {
   });
 
   test("holds so many bytes, whatever the number of tokens", () => {
-    memory = new TokenMemory({ maxEntries: 1000, maxBytes: 10_000 });
+    memory = new TokenMemory({ maxEntries: 1000, maxBytes: 20_000 });
     tokens = memory.forLayer();
     for (let index = 0; index < 100; index++) {
       put(`${index}`.padEnd(1000, "x"));
-      expect(memory.bytes).toBeLessThanOrEqual(10_000);
+      expect(memory.bytes).toBeLessThanOrEqual(20_000);
     }
-    expect(memory.size).toBe(3);
+    expect(memory.size).toBeGreaterThan(2);
+    expect(memory.size).toBeLessThan(10);
+    const { size } = memory;
     put("y".repeat(10_000));
-    expect(memory.size).toBe(3);
+    expect([memory.size, idAt("y".repeat(10_000))]).toEqual([size, undefined]);
+  });
+
+  test.each([
+    ["many objects", `[${Array.from({ length: 4_000 }, () => "{}").join()}]`, 200_000],
+    ["a long text", JSON.stringify("x".repeat(12_000)), 12_000],
+    ["depth", `${"[".repeat(6_000)}${"]".repeat(6_000)}`, 300_000],
+  ])("weighs what a token says by what it takes: %s", (_title, json, atLeast) => {
+    memory = new TokenMemory();
+    tokens = memory.forLayer();
+    const claims = { odd: JSON.parse(json) as unknown };
+    tokens.remember("a", { ...subject("a"), claims }, lifetime);
+    expect(memory.bytes).toBeGreaterThan(atLeast);
+    expect(Object.isFrozen(claims.odd)).toBe(true);
   });
 
   test("counts a token once, however often it is remembered", () => {
