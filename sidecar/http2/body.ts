@@ -26,6 +26,11 @@ export class RequestBody extends Readable {
     }
   }
 
+  /** All of it has come, and was read off the stream. */
+  get isWhole(): boolean {
+    return this.#whole;
+  }
+
   /** Nothing more comes, whether it was all or not. */
   end(): void {
     if (!this.#whole && !this.destroyed) {

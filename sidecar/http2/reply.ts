@@ -70,7 +70,8 @@ export function createHttp2Reply(
   };
   // An answer before the whole request: no word of the rest is wanted (RFC 9113 §8.1).
   const over = (): void => {
-    if (status === 0 || awaitsTrailers || stream.destroyed) return;
+    // After a whole request the stream has closed by itself.
+    if (options.body.isWhole || status === 0 || awaitsTrailers || stream.destroyed) return;
     options.body.discard();
     stream.close(CODES.NO_ERROR);
   };
