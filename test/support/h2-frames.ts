@@ -18,6 +18,8 @@ export const FRAME = {
   continuation: 9,
 } as const;
 export const FLAG = { endStream: 1, ack: 1, endHeaders: 4, padded: 8, priority: 0x20 } as const;
+/** RFC 9113 §4.2, where nobody has agreed on more. */
+const MAX_FRAME = 16_384;
 export const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
 export type Field = readonly [name: string, value: string];
@@ -48,13 +50,21 @@ export function block(fields: readonly Field[]): Buffer {
   return Buffer.concat(fields.flatMap(([name, value]) => [Buffer.of(0), text(name), text(value)]));
 }
 
+/** In as many frames as it takes. */
 export function headers(
   stream: number,
   fields: readonly Field[],
   options: { readonly end?: boolean } = {},
 ): Buffer {
-  const flags = FLAG.endHeaders | (options.end === false ? 0 : FLAG.endStream);
-  return frame(FRAME.headers, flags, stream, block(fields));
+  const bytes = block(fields);
+  const parts: Buffer[] = [];
+  for (let from = 0; from === 0 || from < bytes.length; from += MAX_FRAME) {
+    const isLast = from + MAX_FRAME >= bytes.length;
+    const flags = (isLast ? FLAG.endHeaders : 0) | (from > 0 || options.end === false ? 0 : 1);
+    const type = from === 0 ? FRAME.headers : FRAME.continuation;
+    parts.push(frame(type, flags, stream, bytes.subarray(from, from + MAX_FRAME)));
+  }
+  return Buffer.concat(parts);
 }
 
 export function data(
