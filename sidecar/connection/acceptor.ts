@@ -14,6 +14,7 @@ import { canonicalAddress } from "./client-address.ts";
 import { readFirstBytes } from "./first-bytes.ts";
 import type { Opened } from "./first-bytes.ts";
 import type { ClientOrigin, Inbound, ProtocolServer, ProxyHeaderUse } from "./inbound.ts";
+import type { OpeningRules } from "./opening.ts";
 import type { ProxySource } from "./proxy-header.ts";
 import type { WatchedTlsFiles } from "./tls-files.ts";
 import { createTlsTerminator } from "./tls-terminator.ts";
@@ -34,7 +35,7 @@ export interface AcceptorLimits extends TlsLimits {
 export interface AcceptorOptions {
   /** HTTP/2 is offered when there is a server for it. */
   readonly servers: { readonly "http/1.1": ProtocolServer; readonly h2?: ProtocolServer };
-  /** Of the policy in force; read for each connection. */
+  /** Of the policy in force; read once per connection. */
   readonly proxyHeader: () => ProxyHeaderUse;
   /** Absent: there is no TLS. Stays its owner's to close. */
   readonly tls?: Pick<WatchedTlsFiles, "current" | "onChange">;
@@ -114,22 +115,20 @@ export function createAcceptor(options: AcceptorOptions): Acceptor {
     // A reset is an end like another, at whatever time it comes.
     socket.on("error", () => socket.destroy());
     const peer = { address: canonicalAddress(socket.remoteAddress), port: socket.remotePort ?? 0 };
-    const stop = readFirstBytes(
-      socket,
-      () => ({
-        proxyHeader: options.proxyHeader(),
-        tls: tls !== undefined,
-        h2: servers.h2 !== undefined,
-      }),
-      (opened) => {
-        disarm();
-        open(socket, peer, opened);
-      },
-    );
+    // Once: a swap of policy must not find the first half of a header read by one rule and the second by another.
+    const rules: OpeningRules = {
+      proxyHeader: options.proxyHeader(),
+      tls: tls !== undefined,
+      h2: servers.h2 !== undefined,
+    };
+    const stop = readFirstBytes(socket, rules, (opened) => {
+      disarm();
+      open(socket, peer, opened);
+    });
     const disarm = deadlines.arm(limits.firstBytesMs, () => {
       stop();
       // HTTP/1.1 has a deadline as well, and words for those who miss it.
-      if (options.proxyHeader() !== "required") {
+      if (rules.proxyHeader !== "required") {
         serve(socket, { socket, client: peer, protocol: "http/1.1" });
         return;
       }

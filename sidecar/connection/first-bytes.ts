@@ -14,7 +14,7 @@ export type Opened = Exclude<Opening, { readonly kind: "incomplete" }> | { reado
  */
 export function readFirstBytes(
   socket: Socket,
-  rules: () => OpeningRules,
+  rules: OpeningRules,
   done: (opened: Opened) => void,
 ): () => void {
   let held: Buffer = Buffer.alloc(0);
@@ -34,7 +34,7 @@ export function readFirstBytes(
     const chunk = socket.read() as Buffer | null;
     if (chunk === null) return;
     held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
-    const opening = readOpening(held, rules());
+    const opening = readOpening(held, rules);
     if (opening.kind === "incomplete") return;
     if (opening.kind === "open") {
       const rest = held.subarray(opening.taken);
