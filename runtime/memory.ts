@@ -15,3 +15,13 @@ export function keepYoungGenerationSmall(): void {
 export function keepOldGenerationSmall(): void {
   setFlagsFromString("--heap-growing-percent=20");
 }
+
+/**
+ * For what is compiled from WebAssembly after it. The optimising compiler takes 13 MiB for the one large function
+ * of the HTTP parser, and makes reading a head 0.4 µs faster.
+ */
+export function keepWebAssemblySmall(): void {
+  // One implies the other on the command line only.
+  setFlagsFromString("--no-wasm-tier-up");
+  setFlagsFromString("--no-wasm-dynamic-tiering");
+}

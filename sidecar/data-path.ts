@@ -2,19 +2,30 @@
  * The data path as one thing: a listener that serves requests by the policy in force and forwards what is
  * permitted. Owns its sockets, its upstream connections and its deadlines.
  */
+import type { Server, Socket } from "node:net";
+import { createServer } from "node:net";
 import type { Clock } from "../runtime/clock.ts";
+import { PosternError } from "../runtime/error.ts";
 import type { Log } from "../runtime/log.ts";
+import { canonicalAddress } from "./connection/client-address.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { RecordSink } from "./decision-record.ts";
 import { logRecords } from "./decision-record.ts";
-import type { ListenAddress, Listener, ListenerLimits } from "./http/listener.ts";
-import { createListener } from "./http/listener.ts";
+import { createHttp1Server } from "./http1/server.ts";
+import type { ConnectionLimits } from "./http1/connection-host.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Prepared } from "./prepared.ts";
 import type { UpstreamAddress } from "./upstream.ts";
 import { createUpstream } from "./upstream.ts";
 
-export interface DataPathLimits extends ListenerLimits {
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface DataPathLimits extends ConnectionLimits {
+  /** More are closed at once. */
+  readonly maxConnections: number;
   /** To the application, which is on this machine. */
   readonly connectMs: number;
   /** To the response's head, from the connection or from the last move of a body that is still being sent. */
@@ -59,7 +70,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
   const limits: DataPathLimits = { ...DEFAULT_LIMITS, ...options.limits };
   const deadlines = new Deadlines(options.clock);
   const upstream = createUpstream(options.upstream);
-  const listener: Listener = createListener({
+  const http1 = createHttp1Server({
     current: options.current,
     upstream,
     deadlines,
@@ -69,27 +80,76 @@ export function createDataPath(options: DataPathOptions): DataPath {
     metrics: options.metrics,
     record: options.record ?? logRecords(options.log),
   });
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket: Socket) => {
+    const client = {
+      address: canonicalAddress(socket.remoteAddress),
+      port: socket.remotePort ?? 0,
+    };
+    http1.serve({ socket, client, protocol: "http/1.1" });
+  });
+  server.maxConnections = limits.maxConnections;
+  server.on("drop", () => {
+    options.metrics.count("postern_connections_dropped_total");
+  });
+  options.metrics.gauge("postern_requests_in_flight", () => http1.inFlight);
+  options.metrics.gauge("postern_connections", () => http1.connections);
+  let address: ListenAddress | undefined;
   const end = (): void => {
     upstream.close();
     deadlines.close();
   };
   const close = async (): Promise<void> => {
-    await listener.close();
+    const closed = closeServer(server);
+    await http1.close();
+    await closed;
     end();
   };
   return {
-    listen: (address) => listener.listen(address),
+    listen: async (wanted) => {
+      address = await listen(server, wanted);
+      return address;
+    },
     get address() {
-      return listener.address;
+      return address;
     },
     get connections() {
-      return listener.connections;
+      return http1.connections;
     },
     drain: async (signal) => {
-      await listener.drain(signal);
+      const closed = closeServer(server);
+      await http1.drain(signal);
+      await closed;
       end();
     },
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+async function listen(server: Server, { host, port }: ListenAddress): Promise<ListenAddress> {
+  await new Promise<void>((resolve, reject) => {
+    const failed = (cause: Error): void => {
+      const where = `${host}:${port}`;
+      reject(new PosternError("listen.failed", `Cannot listen on "${where}"`, { cause }));
+    };
+    server.once("error", failed);
+    server.listen({ host, port }, () => {
+      server.removeListener("error", failed);
+      resolve();
+    });
+  });
+  const bound = server.address();
+  return typeof bound === "object" && bound !== null
+    ? { host: bound.address, port: bound.port }
+    : { host, port };
+}
+
+/** Resolves when no connection is left. */
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    // The only error is "not running", and then there is nothing to wait for.
+    server.close(() => {
+      resolve();
+    });
+  });
 }

@@ -2,7 +2,7 @@
  * One request as the pipeline sees it, whatever protocol brought it. What a check decides on is what is
  * forwarded: there is no second reading of the target or of a header after this one.
  */
-import type { Readable, Writable } from "node:stream";
+import type { Readable } from "node:stream";
 import type { ClientOrigin } from "./connection/inbound.ts";
 
 export interface HeaderLine {
@@ -86,8 +86,8 @@ export interface Reply {
   proceed(): void;
   /** Throws TypeError when a header cannot be represented; then nothing was sent. */
   head(head: ReplyHead): void;
-  /** Where the body goes, with back-pressure. Ending it ends the answer. */
-  readonly body: Writable;
+  /** Where the body goes, with back-pressure; what is written must not change any more. Ending it ends the answer. */
+  readonly body: NodeJS.WritableStream;
   /** Fields after a chunked body; before `body` ends. */
   trailers(lines: readonly HeaderLine[]): void;
   /** A whole answer of ours. `close`: nothing more is read from this caller's connection. */

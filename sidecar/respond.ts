@@ -58,6 +58,10 @@ export function refuseBytes(refusal: Refusal): Uint8Array {
   return Buffer.concat([Buffer.from(text, "latin1"), body]);
 }
 
+export function statusOf(code: DenialCode): number {
+  return DENIALS[code].status;
+}
+
 export function answerOf({ code, requestId, scopes = [] }: Refusal): Answer {
   const denial = DENIALS[code];
   const problem = {

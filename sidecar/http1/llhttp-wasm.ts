@@ -3,7 +3,8 @@
  * callbacks only note what they are told; nothing of ours runs while the parser does, so nothing of ours can
  * throw through it or enter it twice. All lenient flags stay off.
  */
-import binary from "undici/lib/llhttp/llhttp-wasm.js";
+import { keepWebAssemblySmall } from "../../runtime/memory.ts";
+import binary from "./llhttp-binary.cjs";
 
 /** What a running parser is told. Positions are relative to the bytes that it was given. */
 export interface Notes {
@@ -95,7 +96,8 @@ function start(): Machine {
       return PAUSED;
     },
   };
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(binary), { env });
+  keepWebAssemblySmall();
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(binary.llhttpBinary()), { env });
   const wasm = instance.exports as Exports;
   window = wasm.malloc(WINDOW_BYTES);
   let memory = new Uint8Array(wasm.memory.buffer);

@@ -41,7 +41,7 @@ function parse(type: "request" | "response", chunks: readonly Buffer[], end = tr
 
 const bytes = (text: string): Buffer => Buffer.from(text, "latin1");
 const one = (text: string): Buffer[] => [bytes(text)];
-const each = (text: string): Buffer[] => [...text].map(bytes);
+const each = (text: string): Buffer[] => text.split("").map(bytes);
 const request = (text: string): Event[] => parse("request", one(text));
 const response = (text: string): Event[] => parse("response", one(text));
 const kindOf = (events: readonly Event[]): unknown =>

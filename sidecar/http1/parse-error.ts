@@ -1,4 +1,5 @@
 /** Why bytes are no message, in terms of what to tell the other side; llhttp's own words stay as the reason. */
+import type { DenialCode } from "../../policy/denials.ts";
 
 export type ParseErrorKind =
   | "malformed"
@@ -40,4 +41,20 @@ function kindOf(code: number, offset: number, byte: number | undefined): ParseEr
   if (code !== INVALID_METHOD || byte === undefined) return "malformed";
   const isWord = byte === SPACE ? offset > 0 : TOKEN.test(String.fromCharCode(byte));
   return isWord ? "method" : "malformed";
+}
+
+/** What a caller is told whose request it is. */
+export function denialOf({ kind }: ParseError): DenialCode {
+  switch (kind) {
+    case "method":
+      return "request.method";
+    case "head-size":
+    case "trailer-size":
+      return "request.header-size";
+    case "malformed":
+    case "chunk-extension":
+    case "end":
+    case "after-last":
+      return "request.malformed";
+  }
 }

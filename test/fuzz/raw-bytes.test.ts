@@ -10,6 +10,7 @@ import { authentication, bundle, layer, operations, provider, rule } from "../su
 import type { Lane } from "../support/lane.ts";
 import { openLane } from "../support/lane.ts";
 import type { RawClient } from "../support/raw-client.ts";
+import { waitFor } from "../support/wait.ts";
 import { runs } from "./runs.ts";
 
 const POLICY = bundle({
@@ -158,7 +159,7 @@ describe("the listener", () => {
     expect(lane.errors).toEqual([]);
     // Neither all refused nor all let through.
     expect([...seen.keys()]).toEqual(expect.arrayContaining(["200", "400", "403"]));
-    expect(lane.path.connections).toBe(0);
+    await waitFor("the connections to be gone", () => lane.path.connections === 0);
   });
 });
 

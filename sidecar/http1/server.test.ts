@@ -37,19 +37,24 @@ describe("a connection that is reset", () => {
 });
 
 describe("CONNECT", () => {
-  test("behind a request that waits for its answer is not that answer", async () => {
+  test("behind a request that waits for its answer comes after that answer", async () => {
     let finish = (): void => undefined;
     lane.upstream.answer = (_request, socket) => {
       finish = () => socket.write(OK);
     };
     await using client = await lane.client();
-    client.send(GET);
+    client.send(GET + CONNECT + GET);
     await lane.upstream.request(0);
-    client.send(CONNECT);
-    expect(await client.closed()).toBe("");
+    expect(client.received).toBe("");
     finish();
-    await waitFor("the record", () => lane.records.length === 1);
-    expect(lane.records).toMatchObject([{ outcome: "gone", status: 0, path: "/" }]);
+    expect((await client.response()).body).toBe("ok");
+    expect((await client.response()).status).toBe(405);
+    expect(await client.closed()).toBe("");
+    expect(lane.upstream.requests).toHaveLength(1);
+    expect(lane.records).toMatchObject([
+      { outcome: "permit", path: "/" },
+      { outcome: "deny", code: "request.method" },
+    ]);
   });
 
   test("ends its connection: nothing behind it is read", async () => {

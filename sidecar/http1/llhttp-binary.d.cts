@@ -1,0 +1,2 @@
+declare const exported: { readonly llhttpBinary: () => Uint8Array<ArrayBuffer> };
+export = exported;
