@@ -32,6 +32,7 @@ describe("parseUpstream()", () => {
       port: 3000,
     });
     expect(parseUpstream("http://[::1]/", "--upstream")).toEqual({ host: "::1", port: 80 });
+    expect(parseUpstream("unix:/run/app.sock", "--upstream")).toEqual({ path: "/run/app.sock" });
   });
 
   test.each([

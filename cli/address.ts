@@ -1,5 +1,7 @@
 /** `HOST:PORT` as users write it: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` (every address), `8080` (loopback). */
 import { isIP } from "node:net";
+import type { UpstreamAddress } from "../sidecar/upstream/address.ts";
+import { readUpstream } from "../sidecar/upstream/address.ts";
 import { UsageError } from "./io.ts";
 
 export interface Address {
@@ -33,23 +35,11 @@ export function addressText({ host, port }: Address): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** The service that is protected: http to an address, nothing else, so that what is checked is what is forwarded. */
-export function parseUpstream(text: string, option: string): Address {
-  const fail = (why: string): UsageError =>
-    new UsageError(
-      `${option} must be like http://127.0.0.1:3000: found ${JSON.stringify(text)}, ${why}`,
-    );
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch (cause) {
-    throw new UsageError(fail("which is not a URL").message, { cause });
-  }
-  if (url.protocol !== "http:") throw fail(`whose scheme is ${url.protocol.slice(0, -1)}`);
-  if (url.username !== "" || url.password !== "") throw fail("which holds user information");
-  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
-    throw fail("which has a path, and paths are forwarded unchanged");
-  }
-  const host = url.hostname.replace(/^\[|\]$/g, "");
-  return { host, port: url.port === "" ? 80 : Number(url.port) };
+/** The service that is protected: an address of this machine, and no path, so that what is checked is what is forwarded. */
+export function parseUpstream(text: string, option: string): UpstreamAddress {
+  const reading = readUpstream(text);
+  if (reading.kind === "address") return reading.address;
+  throw new UsageError(
+    `${option} must be like http://127.0.0.1:3000 or unix:/run/app.sock: found ${JSON.stringify(text)}, ${reading.why}`,
+  );
 }

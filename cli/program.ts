@@ -63,7 +63,10 @@ export function createProgram(io: Io, done: (code: number) => void): Command {
         "service. Saving a file, or SIGHUP, loads them again; a file that is wrong changes nothing.",
     )
     .requiredOption("-f, --file <path...>", "policy file, folder, or - for standard input")
-    .requiredOption("--upstream <url>", "the service, like http://127.0.0.1:3000")
+    .requiredOption(
+      "--upstream <url>",
+      "the service, like http://127.0.0.1:3000 or unix:/run/app.sock",
+    )
     .option("--listen <address>", "where to serve", "127.0.0.1:8080")
     .option(
       "--admin <address>",

@@ -75,7 +75,8 @@ export const DENIALS = {
     status: 408,
     title: "The request took too long to arrive",
     certainty: "no",
-    meaning: "The head of the request was not complete within the deadline.",
+    meaning:
+      "The head of the request was not complete within the deadline, or its body stopped coming while the application waited for it.",
   },
   "transport.misdirected": {
     status: 421,
@@ -257,6 +258,14 @@ export const DENIALS = {
     title: "The service gave an invalid answer",
     certainty: "could-not-tell",
     meaning: "The application's answer is not one unambiguous HTTP response.",
+  },
+  "upstream.busy": {
+    status: 503,
+    title: "The service has no room for the request at present",
+    certainty: "could-not-tell",
+    retryAfterSeconds: 1,
+    meaning:
+      "All connections that the application may have are in use, and none came free in time; or the machine has no room for one more.",
   },
   "upstream.timeout": {
     status: 504,

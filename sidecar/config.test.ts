@@ -61,6 +61,9 @@ describe("readConfig()", () => {
     expect(config.natsCredentials).toEqual({ kind: "token-file", path: "/token" });
     expect(config.natsTls).toEqual({ caFile: "/ca.pem" });
     expect(config.upstream).toEqual({ host: "::1", port: 80 });
+    expect(readConfig({ ...GOOD, POSTERN_UPSTREAM_URL: "unix:///run/app.sock" }).upstream).toEqual({
+      path: "/run/app.sock",
+    });
   });
 
   test.each<readonly [string, Readonly<Record<string, string>>, string]>([
@@ -81,6 +84,11 @@ describe("readConfig()", () => {
       "an https upstream",
       { POSTERN_UPSTREAM_URL: "https://a" },
       "POSTERN_UPSTREAM_URL: must be http://",
+    ],
+    [
+      "a socket with a host",
+      { POSTERN_UPSTREAM_URL: "unix://run/app.sock" },
+      "POSTERN_UPSTREAM_URL: must be",
     ],
     ["an upstream with a path", { POSTERN_UPSTREAM_URL: "http://a/b" }, "POSTERN_UPSTREAM_URL"],
     ["a misspelt name", { POSTERN_MAX_STALE: "1h" }, "POSTERN_MAX_STALE: is not a setting"],

@@ -5,24 +5,25 @@ import { workloadName } from "../policy/workload-name.ts";
 import { NATS_SETTINGS, natsAccess, natsProblems } from "../runtime/bus/nats-settings.ts";
 import type { NatsAccess } from "../runtime/bus/nats-settings.ts";
 import { describe } from "../runtime/error.ts";
+import { address, durationMs, filePath, labelName, objectName, oneOf } from "../runtime/parsers.ts";
 import {
-  address,
-  durationMs,
-  filePath,
-  labelName,
-  objectName,
-  oneOf,
-  url,
-} from "../runtime/parsers.ts";
-import { optional, readSettings, required, setting, settingsInvalid } from "../runtime/settings.ts";
+  SettingProblem,
+  optional,
+  readSettings,
+  required,
+  setting,
+  settingsInvalid,
+} from "../runtime/settings.ts";
 import type { ConfigOf, Environment } from "../runtime/settings.ts";
+import type { UpstreamAddress } from "./upstream/address.ts";
+import { readUpstream } from "./upstream/address.ts";
 
 export const SETTINGS = {
   upstream: setting(
     "POSTERN_UPSTREAM_URL",
-    url,
+    upstreamAddress,
     required,
-    "The application in the same pod, as http://127.0.0.1:8080.",
+    "The application in the same pod, as http://127.0.0.1:8080, or unix:///run/app.sock for a Unix socket in a volume that both containers mount.",
   ),
   listen: setting(
     "POSTERN_LISTEN",
@@ -83,21 +84,14 @@ export const SETTINGS = {
   ),
 } as const;
 
-export interface SidecarConfig
-  extends Omit<ConfigOf<typeof SETTINGS>, "workload" | "upstream">, NatsAccess {
+export interface SidecarConfig extends Omit<ConfigOf<typeof SETTINGS>, "workload">, NatsAccess {
   readonly workload: WorkloadRef;
-  readonly upstream: { readonly host: string; readonly port: number };
 }
 
 /** Throws PosternError `settings.invalid` with every mistake. */
 export function readConfig(environment: Environment): SidecarConfig {
   const settings = readSettings(SETTINGS, environment);
   const problems = natsProblems(settings);
-  if (settings.upstream.protocol !== "http:" || settings.upstream.pathname !== "/") {
-    problems.push(
-      "POSTERN_UPSTREAM_URL: must be http:// with host and port alone: the application is in the same pod",
-    );
-  }
   let name = settings.workload;
   if ((name === undefined) === (settings.podLabelsFile === undefined)) {
     problems.push("POSTERN_WORKLOAD, POSTERN_POD_LABELS_FILE: exactly one is required");
@@ -109,13 +103,19 @@ export function readConfig(environment: Environment): SidecarConfig {
     }
   }
   if (problems.length > 0 || name === undefined) throw settingsInvalid(problems);
-  const { hostname, port } = settings.upstream;
   return Object.freeze({
     ...settings,
     workload: { namespace: settings.namespace, name },
-    upstream: { host: hostname.replace(/^\[|\]$/g, ""), port: port === "" ? 80 : Number(port) },
     ...natsAccess(settings),
   });
+}
+
+function upstreamAddress(text: string): UpstreamAddress {
+  const reading = readUpstream(text);
+  if (reading.kind === "address") return reading.address;
+  throw new SettingProblem(
+    `must be http:// with host and port alone, or unix:/ with a path: found ${JSON.stringify(text)}, ${reading.why}`,
+  );
 }
 
 /** Lines of `key="value"`, the value quoted as Go does. */

@@ -15,8 +15,8 @@ import { createHttp1Server } from "./http1/server.ts";
 import type { ConnectionLimits } from "./http1/connection-host.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Prepared } from "./prepared.ts";
-import type { UpstreamAddress } from "./upstream.ts";
-import { createUpstream } from "./upstream.ts";
+import type { UpstreamAddress } from "./upstream/address.ts";
+import { Pool } from "./upstream/pool.ts";
 
 export interface ListenAddress {
   readonly host: string;
@@ -30,6 +30,13 @@ export interface DataPathLimits extends ConnectionLimits {
   readonly connectMs: number;
   /** To the response's head, from the connection or from the last move of a body that is still being sent. */
   readonly responseHeadMs: number;
+  /** Without a move of either body, once the response has begun. */
+  readonly responseIdleMs: number;
+  /** To the application, in use and idle. */
+  readonly maxUpstreamConnections: number;
+  /** Requests that may wait for one, and how long. */
+  readonly maxUpstreamWaiting: number;
+  readonly upstreamWaitMs: number;
 }
 
 export const DEFAULT_LIMITS: DataPathLimits = {
@@ -39,6 +46,10 @@ export const DEFAULT_LIMITS: DataPathLimits = {
   maxConnections: 10_000,
   connectMs: 2_000,
   responseHeadMs: 60_000,
+  responseIdleMs: 300_000,
+  maxUpstreamConnections: 10_000,
+  maxUpstreamWaiting: 1_000,
+  upstreamWaitMs: 2_000,
 };
 
 export interface DataPathOptions {
@@ -69,7 +80,16 @@ export interface DataPath {
 export function createDataPath(options: DataPathOptions): DataPath {
   const limits: DataPathLimits = { ...DEFAULT_LIMITS, ...options.limits };
   const deadlines = new Deadlines(options.clock);
-  const upstream = createUpstream(options.upstream);
+  const upstream = new Pool({
+    address: options.upstream,
+    limits: {
+      maxConnections: limits.maxUpstreamConnections,
+      maxWaiting: limits.maxUpstreamWaiting,
+      waitMs: limits.upstreamWaitMs,
+    },
+    deadlines,
+    clock: options.clock,
+  });
   const http1 = createHttp1Server({
     current: options.current,
     upstream,

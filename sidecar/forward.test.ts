@@ -1,9 +1,12 @@
 /** Which requests are sent twice, what is sent when nobody waits any more, and what a long body is not. */
+import { once } from "node:events";
+import type { AddressInfo, Socket } from "node:net";
+import { createServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import type { Lane } from "../test/support/lane.ts";
 import { codeOf, openLane } from "../test/support/lane.ts";
 import type { RawClient } from "../test/support/raw-client.ts";
-import { OK } from "../test/support/upstream.ts";
+import { OK, answeringAtOnce } from "../test/support/upstream.ts";
 import { waitFor } from "../test/support/wait.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -136,13 +139,79 @@ describe("the deadline for an answer", () => {
     expect(performance.now() - startMs).toBeGreaterThan(600);
   });
 
-  test("ends a body that does not move", async () => {
+  test("ends a body that does not move, and says that it is the caller's", async () => {
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
     const response = await client.response();
     expect({ status: response.status, code: codeOf(response) }).toEqual({
-      status: 504,
-      code: "upstream.timeout",
+      status: 408,
+      code: "request.timeout",
     });
     expect(lane.upstream.requests).toHaveLength(0);
+    await waitFor("the record", () => lane.records.length === 1);
+    expect(lane.records).toMatchObject([{ outcome: "failed", code: "request.timeout" }]);
+    await waitFor("the connection to end", () => lane.upstream.connections === 0);
+  });
+
+  test("is the application's where it does not take the body", async () => {
+    const sockets: Socket[] = [];
+    const deaf = createServer({ pauseOnConnect: true }, (socket) => sockets.push(socket));
+    deaf.listen(0, "127.0.0.1");
+    await once(deaf, "listening");
+    const { port } = deaf.address() as AddressInfo;
+    await using slow = await openLane({
+      to: { host: "127.0.0.1", port },
+      limits: { responseHeadMs: 300 },
+    });
+    await using caller = await slow.client();
+    const length = 32 * 1024 * 1024;
+    caller.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}\r\n\r\n`);
+    caller.send("x".repeat(length));
+    await waitFor("the record", () => slow.records.length === 1);
+    expect(slow.records).toMatchObject([{ outcome: "failed", code: "upstream.timeout" }]);
+    for (const socket of sockets) socket.destroy();
+    deaf.close();
+  });
+});
+
+describe("the deadline within an answer", () => {
+  const HEAD = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
+
+  test("cuts an answer that does not go on", async () => {
+    await using slow = await openLane({ limits: { responseIdleMs: 300 } });
+    slow.upstream.answer = `${HEAD}half`;
+    await using caller = await slow.client();
+    caller.send(GET);
+    expect(await caller.closed()).toMatch(/half$/);
+    await waitFor("the record", () => slow.records.length === 1);
+    expect(slow.records).toMatchObject([{ outcome: "cut", code: "upstream.timeout" }]);
+    await waitFor("the connection to end", () => slow.upstream.connections === 0);
+  });
+
+  test("does not count while the answer moves", async () => {
+    await using slow = await openLane({ limits: { responseIdleMs: 300 } });
+    let answering: Socket | undefined;
+    slow.upstream.answer = (_request, socket) => {
+      answering = socket;
+      socket.write(HEAD);
+    };
+    await using caller = await slow.client();
+    caller.send(GET);
+    const startMs = performance.now();
+    for (let sent = 0; sent < 9; sent++) {
+      await waitFor("the time to pass", () => performance.now() - startMs > (sent + 1) * 90);
+      answering?.write("x");
+    }
+    expect((await caller.response()).body).toBe("x".repeat(9));
+    expect(performance.now() - startMs).toBeGreaterThan(700);
+  });
+
+  test("is the caller's where its body does not go on", async () => {
+    await using eager = await answeringAtOnce(`${HEAD}half`);
+    await using early = await openLane({ to: eager, limits: { responseIdleMs: 300 } });
+    await using caller = await early.client();
+    caller.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    expect(await caller.closed()).toMatch(/half$/);
+    await waitFor("the record", () => early.records.length === 1);
+    expect(early.records).toMatchObject([{ outcome: "cut", code: "request.timeout" }]);
   });
 });

@@ -23,7 +23,7 @@ import { readRequest } from "./normal-form/request.ts";
 import { decide } from "./pipeline.ts";
 import type { Prepared } from "./prepared.ts";
 import { refuse } from "./respond.ts";
-import type { Upstream } from "./upstream.ts";
+import type { Pool } from "./upstream/pool.ts";
 
 /** A request's head as its protocol delivers it. */
 export interface Arrival {
@@ -38,7 +38,7 @@ export interface Arrival {
 export interface ServeOptions {
   /** Read once per request. */
   readonly current: () => Prepared;
-  readonly upstream: Upstream;
+  readonly upstream: Pool;
   readonly deadlines: Deadlines;
   readonly limits: ForwardDeadlines;
   readonly clock: Clock;

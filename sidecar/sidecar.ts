@@ -26,7 +26,7 @@ import type { Metrics } from "./metrics.ts";
 import { prepare, prepareClosed } from "./prepared.ts";
 import type { Prepared } from "./prepared.ts";
 import { startReporting } from "./report.ts";
-import type { UpstreamAddress } from "./upstream.ts";
+import type { UpstreamAddress } from "./upstream/address.ts";
 
 /** Below Kubernetes' grace period of 30 s. */
 export const DEFAULT_DRAIN_MS = 25_000;

@@ -1,18 +1,18 @@
 /** What an application may do to its connection, as bytes on a real socket. */
 import { once } from "node:events";
-import type { IncomingMessage } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import { mkdtemp, rm } from "node:fs/promises";
+import type { Socket } from "node:net";
 import { connect, createServer } from "node:net";
-import { text } from "node:stream/consumers";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
-import { http } from "../runtime/http.ts";
 import type { Lane } from "../test/support/lane.ts";
 import { codeOf, openLane } from "../test/support/lane.ts";
 import type { RawClient } from "../test/support/raw-client.ts";
-import { OK } from "../test/support/upstream.ts";
+import { OK, answeringAtOnce } from "../test/support/upstream.ts";
 import { waitFor } from "../test/support/wait.ts";
-import { createUpstream, isClosedConnection, upstreamDenial, watchBehind } from "./upstream.ts";
+import { isClosedConnection, upstreamFailure } from "./upstream/failure.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const POISON = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
@@ -42,36 +42,9 @@ function onSocket(answer: (socket: Socket, nth: number) => void): () => number {
   return () => sockets.size;
 }
 
-/** Does not wait for whole requests. */
-async function answeringAtOnce(
-  answer: string,
-): Promise<
-  AsyncDisposable & { readonly host: string; readonly port: number; readonly connections: number }
-> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-    socket.on("error", () => socket.destroy());
-    socket.once("data", () => socket.write(answer));
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    host: "127.0.0.1",
-    port: (server.address() as AddressInfo).port,
-    get connections() {
-      return sockets.size;
-    },
-    [Symbol.asyncDispose]: async () => {
-      for (const socket of sockets) socket.destroy();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-    },
-  };
-}
-
 const errno = (code: string): Error => Object.assign(new Error("failed"), { code });
 
-describe("upstreamDenial()", () => {
+describe("upstreamFailure()", () => {
   test.each([
     ["ECONNREFUSED", "upstream.refused"],
     ["EHOSTUNREACH", "upstream.refused"],
@@ -81,15 +54,18 @@ describe("upstreamDenial()", () => {
     ["EAI_AGAIN", "upstream.refused"],
     ["ENOENT", "upstream.refused"],
     ["ETIMEDOUT", "upstream.timeout"],
-    ["HPE_INVALID_CONSTANT", "upstream.malformed"],
+    ["ENOTSOCK", "upstream.refused"],
+    ["EACCES", "upstream.refused"],
+    ["EAGAIN", "upstream.busy"],
+    ["EMFILE", "upstream.busy"],
     ["ECONNRESET", "upstream.reset"],
     ["EPIPE", "upstream.reset"],
   ])("reads %s as %s", (code, wanted) => {
-    expect(upstreamDenial(errno(code)).code).toBe(wanted);
+    expect(upstreamFailure(errno(code)).code).toBe(wanted);
   });
 
   test("reads an error without a code as a reset: nothing was answered", () => {
-    expect(upstreamDenial(new Error("x")).code).toBe("upstream.reset");
+    expect(upstreamFailure(new Error("x")).code).toBe("upstream.reset");
   });
 });
 
@@ -221,11 +197,34 @@ describe("interim answers", () => {
     expect({ status: response.status, body: response.body }).toEqual({ status: 200, body: "ok" });
   });
 
-  test("without end do not put off the deadline", async () => {
+  test("without end are no answer, and end their connection", async () => {
     lane.upstream.answer = (_request, socket) => {
       const more = (): void => {
         if (!socket.destroyed)
           socket.write("HTTP/1.1 103 Early Hints\r\n\r\n", () => setImmediate(more));
+      };
+      more();
+    };
+    client.send(GET);
+    const response = await client.response();
+    expect({ status: response.status, code: codeOf(response) }).toEqual({
+      status: 502,
+      code: "upstream.malformed",
+    });
+    await waitFor("the connection to end", () => lane.upstream.connections === 0);
+  });
+
+  test("do not put off the deadline", async () => {
+    lane.upstream.answer = (_request, socket) => {
+      const startMs = performance.now();
+      let sent = 0;
+      const more = (): void => {
+        if (socket.destroyed) return;
+        if (performance.now() - startMs > sent * 50) {
+          sent += 1;
+          socket.write("HTTP/1.1 103 Early Hints\r\n\r\n");
+        }
+        setImmediate(more);
       };
       more();
     };
@@ -279,27 +278,6 @@ describe("bytes that nobody has asked for", () => {
     client.send(GET);
     expect((await client.response()).body).toBe("ok");
     expect(connections()).toBe(2);
-  });
-
-  test("behind an answer that waits to be read end the connection, and not the answer", async () => {
-    let unasked = (): void => undefined;
-    onSocket((socket) => {
-      socket.write(OK);
-      unasked = () => socket.write(POISON);
-    });
-    const { host, port } = lane.upstream;
-    const pool = createUpstream({ host, port });
-    const request = http.request({ host, port, agent: pool.agent, path: "/" });
-    request.once("response", watchBehind);
-    const answered = once(request, "response") as Promise<[IncomingMessage]>;
-    request.end();
-    const [answer] = await answered;
-    await waitFor("the answer to be whole", () => answer.complete);
-    unasked();
-    await once(answer.socket, "close");
-    expect(await text(answer)).toBe("ok");
-    expect(pool.agent.freeSockets).toEqual({});
-    pool.close();
   });
 });
 
@@ -368,6 +346,150 @@ async function neverAccepting(): Promise<
     async [Symbol.asyncDispose]() {
       for (const socket of waiting) socket.destroy();
       await worker.terminate();
+    },
+  };
+}
+
+describe("an application on a Unix socket", () => {
+  test("is served like one on a port, over connections that are kept", async () => {
+    await using app = await onUnixSocket(OK);
+    await using near = await openLane({ to: { path: app.path } });
+    await using caller = await near.client();
+    for (const _ of [1, 2]) {
+      caller.send(GET);
+      expect((await caller.response()).body).toBe("ok");
+    }
+    expect(app.connections()).toBe(1);
+  });
+
+  test("that is not there refuses the connection", async () => {
+    await using near = await openLane({ to: { path: join(tmpdir(), "postern-no-such.sock") } });
+    await using caller = await near.client();
+    caller.send(GET);
+    const response = await caller.response();
+    expect({ status: response.status, code: codeOf(response) }).toEqual({
+      status: 502,
+      code: "upstream.refused",
+    });
+  });
+});
+
+describe("more requests than connections", () => {
+  test("wait for one, and are refused when none comes free", async () => {
+    await using narrow = await openLane({
+      limits: { maxUpstreamConnections: 1, maxUpstreamWaiting: 1, upstreamWaitMs: 200 },
+    });
+    let finish = (): void => undefined;
+    narrow.upstream.answer = (_request, socket) => {
+      finish = () => socket.write(OK);
+    };
+    await using first = await narrow.client();
+    await using second = await narrow.client();
+    await using third = await narrow.client();
+    first.send(GET);
+    await narrow.upstream.request(0);
+    second.send(GET);
+    // No order between two connections but that of their answers: one waits in vain, one finds no place.
+    third.send(GET);
+    for (const caller of [second, third]) {
+      const response = await caller.response();
+      expect({ status: response.status, code: codeOf(response) }).toEqual({
+        status: 503,
+        code: "upstream.busy",
+      });
+      expect(response.header("retry-after")).toBe("1");
+    }
+    third.send(GET);
+    finish();
+    expect((await first.response()).body).toBe("ok");
+    await narrow.upstream.request(1);
+    finish();
+    expect((await third.response()).body).toBe("ok");
+    expect(narrow.upstream.connections).toBe(1);
+  });
+
+  test("that were given up do not take a connection", async () => {
+    await using narrow = await openLane({ limits: { maxUpstreamConnections: 1 } });
+    let finish = (): void => undefined;
+    narrow.upstream.answer = (_request, socket) => {
+      finish = () => socket.write(OK);
+    };
+    await using first = await narrow.client();
+    await using second = await narrow.client();
+    first.send(GET);
+    await narrow.upstream.request(0);
+    second.send(GET.replace("/", "/second"));
+    await waitFor("both to be served", () =>
+      narrow.metrics.render().includes("postern_requests_in_flight 2"),
+    );
+    second.socket.resetAndDestroy();
+    await waitFor("the record", () => narrow.records.length === 1);
+    expect(narrow.records).toMatchObject([{ outcome: "gone", path: "/second" }]);
+    finish();
+    expect((await first.response()).body).toBe("ok");
+    expect(narrow.upstream.bytes).not.toMatch(/second/);
+  });
+});
+
+describe("a long answer", () => {
+  test("is not read any faster than the caller takes it", async () => {
+    const length = 64 * 1024 * 1024;
+    let written = 0;
+    lane.upstream.answer = (_request, socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${length}\r\n\r\n`);
+      const chunk = Buffer.alloc(64 * 1024, "x");
+      const more = (): void => {
+        while (written < length && !socket.destroyed) {
+          written += chunk.length;
+          if (!socket.write(chunk)) {
+            socket.once("drain", more);
+            return;
+          }
+        }
+      };
+      more();
+    };
+    client.socket.pause();
+    client.send(GET);
+    let before = -1;
+    // What lies in the sockets' own buffers is some megabytes, and does not grow any more.
+    await waitFor(
+      "the application to be held up",
+      () => {
+        const isStill = written > 0 && written === before;
+        before = written;
+        return isStill;
+      },
+      { everyMs: 300 },
+    );
+    expect(written).toBeLessThan(length / 2);
+    client.socket.resume();
+    await waitFor("all of it", () => client.received.length > length, { withinMs: 20_000 });
+    expect(client.received).toMatch(/x$/);
+    await waitFor("the record", () => lane.records.length === 1);
+    expect(lane.records).toMatchObject([{ outcome: "permit", status: 200 }]);
+  });
+});
+
+async function onUnixSocket(
+  answer: string,
+): Promise<AsyncDisposable & { readonly path: string; connections(): number }> {
+  const folder = await mkdtemp(join(tmpdir(), "postern-"));
+  const path = join(folder, "app.sock");
+  let connections = 0;
+  const server = createServer((socket) => {
+    connections += 1;
+    socket.on("data", () => socket.write(answer));
+    socket.on("error", () => socket.destroy());
+  });
+  server.listen(path);
+  await once(server, "listening");
+  return {
+    path,
+    connections: () => connections,
+    [Symbol.asyncDispose]: async () => {
+      server.close();
+      await rm(folder, { recursive: true });
     },
   };
 }

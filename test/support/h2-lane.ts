@@ -26,7 +26,7 @@ import type { Metrics } from "../../sidecar/metrics.ts";
 import { createMetrics } from "../../sidecar/metrics.ts";
 import type { Prepared } from "../../sidecar/prepared.ts";
 import { prepare } from "../../sidecar/prepared.ts";
-import { createUpstream } from "../../sidecar/upstream.ts";
+import { Pool } from "../../sidecar/upstream/pool.ts";
 import { bundle, layer } from "./bundles.ts";
 import type { FrameClient, FrameClientOptions } from "./h2-frames.ts";
 import { frameClient } from "./h2-frames.ts";
@@ -67,12 +67,21 @@ export async function openH2Lane(options: H2LaneOptions = {}): Promise<H2Lane> {
   const errors: LoggedError[] = [];
   const clock = options.clock ?? systemClock;
   const deadlines = new Deadlines(clock);
-  const upstream = createUpstream(options.to ?? recording);
+  const upstream = new Pool({
+    address: options.to ?? { host: recording.host, port: recording.port },
+    limits: { maxConnections: 1_000, maxWaiting: 1_000, waitMs: 2_000 },
+    deadlines,
+    clock,
+  });
   const server = createHttp2Server({
     current: () => lane.current(),
     upstream,
     deadlines,
-    limits: { connectMs: 400, responseHeadMs: options.responseHeadMs ?? 2_000 },
+    limits: {
+      connectMs: 400,
+      responseHeadMs: options.responseHeadMs ?? 2_000,
+      responseIdleMs: 60_000,
+    },
     clock,
     log: { ...silentLog, error: (message, fields = {}) => errors.push({ message, fields }) },
     metrics,

@@ -10,6 +10,7 @@ import type { Metrics } from "../../sidecar/metrics.ts";
 import { createMetrics } from "../../sidecar/metrics.ts";
 import type { Prepared } from "../../sidecar/prepared.ts";
 import { prepare } from "../../sidecar/prepared.ts";
+import type { UpstreamAddress } from "../../sidecar/upstream/address.ts";
 import { bundle, layer } from "./bundles.ts";
 import type { RawClient } from "./raw-client.ts";
 import { rawClient } from "./raw-client.ts";
@@ -38,7 +39,7 @@ export interface LaneOptions {
   readonly bundle?: Bundle;
   readonly limits?: Partial<DataPathLimits>;
   /** Default: the recording upstream. */
-  readonly to?: { readonly host: string; readonly port: number };
+  readonly to?: UpstreamAddress;
 }
 
 export async function openLane(options: LaneOptions = {}): Promise<Lane> {

@@ -93,6 +93,33 @@ export async function recordingUpstream(answer: UpstreamAnswer = OK): Promise<Re
   return upstream;
 }
 
+/** Answers each connection's first bytes, and does not wait for whole requests. */
+export async function answeringAtOnce(
+  answer: string,
+): Promise<
+  AsyncDisposable & { readonly host: string; readonly port: number; readonly connections: number }
+> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    socket.on("error", () => socket.destroy());
+    socket.once("data", () => socket.write(answer));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    host: "127.0.0.1",
+    port: (server.address() as AddressInfo).port,
+    get connections() {
+      return sockets.size;
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
 function takeRequest(
   pending: string,
 ): { readonly request: SeenRequest; readonly length: number } | undefined {
