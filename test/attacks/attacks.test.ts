@@ -3,10 +3,8 @@
  * gets. `upstream: untouched` is the point: a refusal that the application has seen is none. The tables hold
  * rows that must pass, too, so that refusing everything does not pass for safety.
  */
-import { globSync, readFileSync } from "node:fs";
-import { basename, join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
-import { parse } from "yaml";
+import type { Bundle } from "../../policy/bundle.ts";
 import { DENIALS } from "../../policy/denials.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { silentLog } from "../../runtime/log.ts";
@@ -17,41 +15,22 @@ import { prepare } from "../../sidecar/prepared.ts";
 import { rawClient } from "../support/raw-client.ts";
 import type { RecordingUpstream } from "../support/upstream.ts";
 import { recordingUpstream } from "../support/upstream.ts";
-import { attackPolicy, transportPolicy } from "./policy.ts";
+import { attackPolicy, proxyHeaderPolicy, transportPolicy } from "./policy.ts";
+import { attackFamilies, fill } from "./rows.ts";
 import { attackTokens } from "./tokens.ts";
-
-interface Row {
-  readonly title: string;
-  readonly why: string;
-  /** Raw bytes, one character each; `{{token:name}}` and `{{repeat:text:times}}` are filled in. */
-  readonly send: string;
-  readonly expect: {
-    readonly status: number;
-    /** Of a refusal. */
-    readonly code?: string;
-    /** `unfinished`: it never got a whole request, so there was nothing that it could act on. */
-    readonly upstream: "untouched" | "served" | "unfinished";
-    readonly connection: "closed" | "open";
-    /** The request line that the application got, and nothing else in its place. */
-    readonly line?: string;
-    /** The body's bytes that the application got, chunks included. */
-    readonly body?: string;
-    /** Header lines that the application got, or did not get, without regard to case. */
-    readonly has?: readonly string[];
-    readonly lacks?: readonly string[];
-  };
-}
 
 const HEADERS_MS = 300;
 const PING = "GET /ping HTTP/1.1\r\nHost: api.example\r\n\r\n";
-const TRANSPORT_PING = PING.replace(/\r\n$/, "X-Forwarded-For: 10.1.1.1, 10.0.0.1\r\n\r\n");
+/** Families with a policy of their own, and a request that it lets through on an open connection. */
+const STANDS: Readonly<Record<string, { readonly policy: () => Bundle; readonly ping: string }>> = {
+  transport: {
+    policy: transportPolicy,
+    ping: PING.replace(/\r\n$/, "X-Forwarded-For: 10.1.1.1, 10.0.0.1\r\n\r\n"),
+  },
+  "transport-proxy": { policy: proxyHeaderPolicy, ping: PING },
+};
 
-const families = globSync("*.yaml", { cwd: import.meta.dirname })
-  .sort()
-  .map((file) => ({
-    family: basename(file, ".yaml"),
-    rows: parse(readFileSync(join(import.meta.dirname, file), "utf8")) as readonly Row[],
-  }));
+const families = attackFamilies();
 const tokens = attackTokens(Date.now());
 
 let upstream: RecordingUpstream;
@@ -71,10 +50,13 @@ beforeEach(() => {
 for (const { family, rows } of families) {
   describe(`${family} attacks`, () => {
     let path: DataPath;
-    const isTransport = family.startsWith("transport");
+    const { policy, ping } = STANDS[family] ?? {
+      policy: () => attackPolicy(tokens.jwks),
+      ping: PING,
+    };
 
     beforeAll(async () => {
-      const prepared = await prepare(isTransport ? transportPolicy() : attackPolicy(tokens.jwks));
+      const prepared = await prepare(policy());
       path = createDataPath({
         current: () => prepared,
         upstream,
@@ -91,7 +73,12 @@ for (const { family, rows } of families) {
 
     test.each(rows.map((row) => [row.title, row] as const))("%s", async (_title, row) => {
       await using client = await rawClient(addressOf(path));
-      client.send(fill(row.send));
+      client.send(fill(row.send, tokens));
+      if (row.expect.status === 0) {
+        expect(await client.closed()).toBe("");
+        expect(upstream.bytes).toBe("");
+        return;
+      }
       const response = await client.response({ isHead: row.send.startsWith("HEAD ") });
       const problem = row.expect.code === undefined ? undefined : codeOf(response.body);
       expect({ status: response.status, code: problem }).toEqual({
@@ -114,8 +101,10 @@ for (const { family, rows } of families) {
         if (row.expect.upstream === "untouched") expect(upstream.bytes).toBe("");
         if (row.expect.upstream === "unfinished") expect(upstream.requests).toHaveLength(0);
       } else {
-        client.send(isTransport ? TRANSPORT_PING : PING);
-        expect((await client.response()).status).toBe(200);
+        client.send(ping);
+        // Where the connection itself was refused, it stays so.
+        const isRefused = family === "transport-proxy" && row.expect.status !== 200;
+        expect((await client.response()).status).toBe(isRefused ? row.expect.status : 200);
       }
     });
   });
@@ -148,14 +137,6 @@ function addressOf(dataPath: DataPath): { readonly host: string; readonly port: 
   const { address } = dataPath;
   if (address === undefined) throw new TypeError("Cannot attack: the data path does not listen");
   return address;
-}
-
-function fill(send: string): string {
-  return send.replace(/\{\{(token|repeat):([^{}]+)\}\}/g, (_match, kind: string, rest: string) => {
-    if (kind === "token") return tokens.get(rest);
-    const colon = rest.lastIndexOf(":");
-    return rest.slice(0, colon).repeat(Number(rest.slice(colon + 1)));
-  });
 }
 
 function codeOf(body: string): unknown {
