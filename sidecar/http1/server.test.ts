@@ -1,3 +1,6 @@
+import type { Socket } from "node:net";
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import type { Lane } from "../../test/support/lane.ts";
 import { openLane } from "../../test/support/lane.ts";
@@ -80,3 +83,126 @@ describe("the number of connections", () => {
     expect((await first.response()).status).toBe(200);
   });
 });
+
+describe("a caller that closes its own side", () => {
+  test("still gets the answer, and then the end", async () => {
+    let finish = (): void => undefined;
+    lane.upstream.answer = (_request, socket) => {
+      finish = () => socket.write(OK);
+    };
+    const end = connectHalfOpen(lane);
+    end.socket.end(GET);
+    await lane.upstream.request(0);
+    finish();
+    expect(await end.received).toMatch(/^HTTP\/1\.1 200 .*\r\n\r\nok$/s);
+    await waitFor("the record", () => lane.records.length === 1);
+    expect(lane.records).toMatchObject([{ outcome: "permit", status: 200 }]);
+  });
+
+  test("gets all the answers that it has asked for, in their order", async () => {
+    lane.upstream.answer = (request, socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n${request.head.charAt(5)}`);
+    };
+    const end = connectHalfOpen(lane);
+    end.socket.end("abc".replace(/./g, "GET /$& HTTP/1.1\r\nHost: a\r\n\r\n"));
+    const bodies = [...(await end.received).matchAll(/\r\n\r\n(.)/g)].map(([, body]) => body);
+    expect(bodies).toEqual(["a", "b", "c"]);
+  });
+
+  test("within a request has taken it back", async () => {
+    const end = connectHalfOpen(lane);
+    end.socket.end("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf");
+    expect(await end.received).toBe("");
+    await waitFor("the record", () => lane.records.length === 1);
+    expect(lane.records).toMatchObject([{ outcome: "gone", status: 0 }]);
+    expect(lane.upstream.requests).toHaveLength(0);
+  });
+});
+
+describe("the end of an answer", () => {
+  const CHUNKS = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+
+  test("is that of the connection for HTTP/1.0, which knows no chunks", async () => {
+    lane.upstream.answer = CHUNKS;
+    await using client = await lane.client();
+    client.send("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+    const received = await client.closed();
+    expect(received).toMatch(/\r\n\r\nok$/);
+    expect(received).toMatch(/\r\nConnection: close\r\n/);
+    expect(received).not.toMatch(/transfer-encoding/i);
+  });
+
+  test("is a reset where that end would look like a whole one", async () => {
+    lane.upstream.answer = (_request, socket) => {
+      socket.end("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
+    };
+    const end = connectHalfOpen(lane);
+    end.socket.write("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    await expect(end.received).rejects.toMatchObject({ code: "ECONNRESET" });
+  });
+
+  test("may come before that of the request, and ends the connection", async () => {
+    lane.upstream.answer = OK;
+    await using client = await lane.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi");
+    expect((await client.response()).header("connection")).toBe("close");
+    expect(await client.closed()).toBe("");
+  });
+
+  test("keeps HTTP/1.0 connected where it asks for that and a length is known", async () => {
+    await using client = await lane.client();
+    for (let i = 0; i < 2; i++) {
+      client.send("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+      expect((await client.response()).header("connection")).toBe("keep-alive");
+    }
+  });
+});
+
+describe("deadlines", () => {
+  test("end a connection on which nothing more is asked, without a word", async () => {
+    await using short = await openLane({ limits: { headersMs: 200, keepAliveMs: 200 } });
+    await using client = await short.client();
+    client.send(GET);
+    expect((await client.response()).status).toBe(200);
+    expect(await client.closed()).toBe("");
+    expect(short.records).toMatchObject([{ outcome: "permit" }]);
+  });
+
+  test("count from a request's first byte, not from the last answer", async () => {
+    await using short = await openLane({ limits: { headersMs: 200, keepAliveMs: 60_000 } });
+    await using client = await short.client();
+    client.send(GET);
+    await client.response();
+    client.send("GET / HTTP/1.1\r\n");
+    expect((await client.response()).status).toBe(408);
+    expect(await client.closed()).toBe("");
+    expect(short.records).toMatchObject([{ outcome: "permit" }, { code: "request.timeout" }]);
+  });
+
+  test("end a caller that takes nothing of its answer", async () => {
+    await using short = await openLane({ limits: { headersMs: 200, idleMs: 300 } });
+    short.upstream.answer = (_request, socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${64 * 1024 * 1024}\r\n\r\n`);
+      socket.write(Buffer.alloc(64 * 1024 * 1024));
+    };
+    await using client = await short.client();
+    client.socket.pause();
+    client.send(GET);
+    await waitFor("the record", () => short.records.length === 1);
+    expect(short.records).toMatchObject([{ outcome: "gone", status: 200 }]);
+    await waitFor("the connection to be gone", () => short.path.connections === 0);
+  });
+});
+
+interface HalfOpen {
+  readonly socket: Socket;
+  /** All that came until the other side closed; rejects with a reset. */
+  readonly received: Promise<string>;
+}
+
+function connectHalfOpen({ path }: Lane): HalfOpen {
+  const { address } = path;
+  if (address === undefined) throw new TypeError("Cannot connect: the lane does not listen");
+  const socket = connect({ ...address, allowHalfOpen: true });
+  return { socket, received: text(socket) };
+}
