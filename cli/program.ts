@@ -73,6 +73,9 @@ export function createProgram(io: Io, done: (code: number) => void): Command {
       "where to serve health, metrics and /debug/bundle",
       "127.0.0.1:8081",
     )
+    .option("--tls-cert <file>", "certificate for TLS (PEM); connections without TLS go on")
+    .option("--tls-key <file>", "its private key (PEM)")
+    .option("--tls-client-ca <file>", "CAs of client certificates (PEM)")
     .addOption(logLevel())
     .addHelpText(
       "after",

@@ -64,6 +64,17 @@ describe("readConfig()", () => {
     expect(readConfig({ ...GOOD, POSTERN_UPSTREAM_URL: "unix:///run/app.sock" }).upstream).toEqual({
       path: "/run/app.sock",
     });
+    expect(config).not.toHaveProperty("tls");
+  });
+
+  test("reads the files of TLS", () => {
+    const pair = { POSTERN_TLS_CERT_FILE: "/tls.crt", POSTERN_TLS_KEY_FILE: "/tls.key" };
+    expect(readConfig({ ...GOOD, ...pair }).tls).toEqual({ cert: "/tls.crt", key: "/tls.key" });
+    expect(readConfig({ ...GOOD, ...pair, POSTERN_TLS_CLIENT_CA_FILE: "/ca.crt" }).tls).toEqual({
+      cert: "/tls.crt",
+      key: "/tls.key",
+      clientCa: "/ca.crt",
+    });
   });
 
   test.each<readonly [string, Readonly<Record<string, string>>, string]>([
@@ -78,6 +89,13 @@ describe("readConfig()", () => {
       "two credentials",
       { POSTERN_NATS_TOKEN_FILE: "/a", POSTERN_NATS_CREDENTIALS_FILE: "/b" },
       "only one can be used",
+    ],
+    ["a TLS certificate without key", { POSTERN_TLS_CERT_FILE: "/a" }, "useless without the other"],
+    ["a TLS key without certificate", { POSTERN_TLS_KEY_FILE: "/a" }, "useless without the other"],
+    [
+      "client CAs without a certificate",
+      { POSTERN_TLS_CLIENT_CA_FILE: "/a" },
+      "POSTERN_TLS_CLIENT_CA_FILE: needs POSTERN_TLS_CERT_FILE",
     ],
     ["a certificate without key", { POSTERN_NATS_CERT_FILE: "/a" }, "both are required"],
     [

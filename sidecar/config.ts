@@ -15,6 +15,7 @@ import {
   settingsInvalid,
 } from "../runtime/settings.ts";
 import type { ConfigOf, Environment } from "../runtime/settings.ts";
+import type { TlsFiles } from "./connection/tls-files.ts";
 import type { UpstreamAddress } from "./upstream/address.ts";
 import { readUpstream } from "./upstream/address.ts";
 
@@ -70,6 +71,24 @@ export const SETTINGS = {
     "24h",
     "With a bundle issued longer ago, everything is refused; a night without a controller must not take services down.",
   ),
+  tlsCertFile: setting(
+    "POSTERN_TLS_CERT_FILE",
+    filePath,
+    optional,
+    "PEM with the certificate that callers see, then its intermediates; read again when it changes. Without it there is no TLS.",
+  ),
+  tlsKeyFile: setting(
+    "POSTERN_TLS_KEY_FILE",
+    filePath,
+    optional,
+    "PEM with the certificate's private key, without a passphrase.",
+  ),
+  tlsClientCaFile: setting(
+    "POSTERN_TLS_CLIENT_CA_FILE",
+    filePath,
+    optional,
+    "PEM with the CAs of client certificates; with it callers are asked for one, and one that does not verify ends the connection.",
+  ),
   drainTimeoutMs: setting(
     "POSTERN_DRAIN_TIMEOUT",
     durationMs,
@@ -84,14 +103,24 @@ export const SETTINGS = {
   ),
 } as const;
 
-export interface SidecarConfig extends Omit<ConfigOf<typeof SETTINGS>, "workload">, NatsAccess {
+type TlsName = "tlsCertFile" | "tlsKeyFile" | "tlsClientCaFile";
+
+export interface SidecarConfig
+  extends Omit<ConfigOf<typeof SETTINGS>, "workload" | TlsName>, NatsAccess {
+  /** Absent: no TLS. */
+  readonly tls?: TlsFiles;
   readonly workload: WorkloadRef;
 }
 
 /** Throws PosternError `settings.invalid` with every mistake. */
 export function readConfig(environment: Environment): SidecarConfig {
-  const settings = readSettings(SETTINGS, environment);
-  const problems = natsProblems(settings);
+  const {
+    tlsCertFile: cert,
+    tlsKeyFile: key,
+    tlsClientCaFile: clientCa,
+    ...settings
+  } = readSettings(SETTINGS, environment);
+  const problems = [...natsProblems(settings), ...tlsProblems({ cert, key, clientCa })];
   let name = settings.workload;
   if ((name === undefined) === (settings.podLabelsFile === undefined)) {
     problems.push("POSTERN_WORKLOAD, POSTERN_POD_LABELS_FILE: exactly one is required");
@@ -107,6 +136,8 @@ export function readConfig(environment: Environment): SidecarConfig {
     ...settings,
     workload: { namespace: settings.namespace, name },
     ...natsAccess(settings),
+    ...(cert !== undefined &&
+      key !== undefined && { tls: { cert, key, ...(clientCa !== undefined && { clientCa }) } }),
   });
 }
 
@@ -116,6 +147,22 @@ function upstreamAddress(text: string): UpstreamAddress {
   throw new SettingProblem(
     `must be http:// with host and port alone, or unix:/ with a path: found ${JSON.stringify(text)}, ${reading.why}`,
   );
+}
+
+function tlsProblems({
+  cert,
+  key,
+  clientCa,
+}: Readonly<Record<string, string | undefined>>): string[] {
+  if ((cert === undefined) !== (key === undefined)) {
+    return ["POSTERN_TLS_CERT_FILE, POSTERN_TLS_KEY_FILE: one is useless without the other"];
+  }
+  if (cert === undefined && clientCa !== undefined) {
+    return [
+      "POSTERN_TLS_CLIENT_CA_FILE: needs POSTERN_TLS_CERT_FILE, since without TLS nobody has a certificate",
+    ];
+  }
+  return [];
 }
 
 /** Lines of `key="value"`, the value quoted as Go does. */

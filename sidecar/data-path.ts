@@ -2,30 +2,23 @@
  * The data path as one thing: a listener that serves requests by the policy in force and forwards what is
  * permitted. Owns its sockets, its upstream connections and its deadlines.
  */
-import type { Server, Socket } from "node:net";
-import { createServer } from "node:net";
 import type { Clock } from "../runtime/clock.ts";
-import { PosternError } from "../runtime/error.ts";
 import type { Log } from "../runtime/log.ts";
-import { canonicalAddress } from "./connection/client-address.ts";
+import { createAcceptor } from "./connection/acceptor.ts";
+import type { AcceptorLimits, ListenAddress } from "./connection/acceptor.ts";
+import type { WatchedTlsFiles } from "./connection/tls-files.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { RecordSink } from "./decision-record.ts";
 import { logRecords } from "./decision-record.ts";
 import { createHttp1Server } from "./http1/server.ts";
+import { createHttp2Server } from "./http2/server.ts";
 import type { ConnectionLimits } from "./http1/connection-host.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Prepared } from "./prepared.ts";
 import type { UpstreamAddress } from "./upstream/address.ts";
 import { Pool } from "./upstream/pool.ts";
 
-export interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
-}
-
-export interface DataPathLimits extends ConnectionLimits {
-  /** More are closed at once. */
-  readonly maxConnections: number;
+export interface DataPathLimits extends ConnectionLimits, Omit<AcceptorLimits, "firstBytesMs"> {
   /** To the application, which is on this machine. */
   readonly connectMs: number;
   /** To the response's head, from the connection or from the last move of a body that is still being sent. */
@@ -44,6 +37,8 @@ export const DEFAULT_LIMITS: DataPathLimits = {
   keepAliveMs: 65_000,
   idleMs: 300_000,
   maxConnections: 10_000,
+  handshakeMs: 5_000,
+  maxHandshakes: 256,
   connectMs: 2_000,
   responseHeadMs: 60_000,
   responseIdleMs: 300_000,
@@ -52,6 +47,9 @@ export const DEFAULT_LIMITS: DataPathLimits = {
   upstreamWaitMs: 2_000,
 };
 
+/** Who has said nothing until then is taken for HTTP/1.1, and has its time for a head. */
+const FIRST_BYTES_MS = 5_000;
+
 export interface DataPathOptions {
   /** The policy in force; read once per request. */
   readonly current: () => Prepared;
@@ -59,6 +57,8 @@ export interface DataPathOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly metrics: Metrics;
+  /** Absent: no TLS. Stays its owner's to close. */
+  readonly tls?: Pick<WatchedTlsFiles, "current" | "onChange"> | undefined;
   readonly limits?: Partial<DataPathLimits>;
   /** Default: the log. */
   readonly record?: RecordSink;
@@ -90,7 +90,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
     deadlines,
     clock: options.clock,
   });
-  const http1 = createHttp1Server({
+  const served = {
     current: options.current,
     upstream,
     deadlines,
@@ -99,77 +99,43 @@ export function createDataPath(options: DataPathOptions): DataPath {
     log: options.log,
     metrics: options.metrics,
     record: options.record ?? logRecords(options.log),
+  };
+  const http1 = createHttp1Server(served);
+  const { headersMs, keepAliveMs, idleMs } = limits;
+  const h2 = createHttp2Server({ ...served, http2: { headersMs, keepAliveMs, idleMs } });
+  const acceptor = createAcceptor({
+    servers: { "http/1.1": http1, h2 },
+    proxyHeader: () => options.current().proxyHeader,
+    ...(options.tls !== undefined && { tls: options.tls }),
+    limits: { ...limits, firstBytesMs: Math.min(headersMs, FIRST_BYTES_MS) },
+    deadlines,
+    clock: options.clock,
+    log: options.log,
+    metrics: options.metrics,
   });
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket: Socket) => {
-    const client = {
-      address: canonicalAddress(socket.remoteAddress),
-      port: socket.remotePort ?? 0,
-    };
-    http1.serve({ socket, client, protocol: "http/1.1" });
-  });
-  server.maxConnections = limits.maxConnections;
-  server.on("drop", () => {
-    options.metrics.count("postern_connections_dropped_total");
-  });
-  options.metrics.gauge("postern_requests_in_flight", () => http1.inFlight);
-  options.metrics.gauge("postern_connections", () => http1.connections);
-  let address: ListenAddress | undefined;
+  options.metrics.gauge("postern_requests_in_flight", () => http1.inFlight + h2.inFlight);
+  options.metrics.gauge("postern_connections", () => acceptor.connections);
   const end = (): void => {
     upstream.close();
     deadlines.close();
   };
   const close = async (): Promise<void> => {
-    const closed = closeServer(server);
-    await http1.close();
-    await closed;
+    await acceptor.close();
     end();
   };
   return {
-    listen: async (wanted) => {
-      address = await listen(server, wanted);
-      return address;
-    },
+    listen: (address) => acceptor.listen(address),
     get address() {
-      return address;
+      return acceptor.address;
     },
     get connections() {
-      return http1.connections;
+      return acceptor.connections;
     },
     drain: async (signal) => {
-      const closed = closeServer(server);
-      await http1.drain(signal);
-      await closed;
+      await acceptor.drain(signal);
       end();
     },
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-async function listen(server: Server, { host, port }: ListenAddress): Promise<ListenAddress> {
-  await new Promise<void>((resolve, reject) => {
-    const failed = (cause: Error): void => {
-      const where = `${host}:${port}`;
-      reject(new PosternError("listen.failed", `Cannot listen on "${where}"`, { cause }));
-    };
-    server.once("error", failed);
-    server.listen({ host, port }, () => {
-      server.removeListener("error", failed);
-      resolve();
-    });
-  });
-  const bound = server.address();
-  return typeof bound === "object" && bound !== null
-    ? { host: bound.address, port: bound.port }
-    : { host, port };
-}
-
-/** Resolves when no connection is left. */
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    // The only error is "not running", and then there is nothing to wait for.
-    server.close(() => {
-      resolve();
-    });
-  });
 }

@@ -18,6 +18,8 @@ import type { Arrival, BundleSource } from "./bundle/source.ts";
 import { BundleStore } from "./bundle/store.ts";
 import type { TrustedKeys, WatchedKeys } from "./bundle/trusted-keys.ts";
 import { createVerifier } from "./bundle/verify.ts";
+import { watchTlsFiles } from "./connection/tls-files.ts";
+import type { TlsFiles } from "./connection/tls-files.ts";
 import { createDataPath } from "./data-path.ts";
 import type { DataPathLimits } from "./data-path.ts";
 import type { RecordSink } from "./decision-record.ts";
@@ -53,6 +55,8 @@ export interface SidecarOptions {
   readonly upstream: UpstreamAddress;
   /** Absent: no admin port. */
   readonly admin?: Address;
+  /** Absent: no TLS. */
+  readonly tls?: TlsFiles;
   readonly clock: Clock;
   readonly log: Log;
   readonly maxStaleMs?: number;
@@ -115,7 +119,20 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   });
   if (options.feed.kind === "bus")
     opening.use(startReporting({ ...options, bus: options.feed.bus, store }));
-  const dataPath = createDataPath({ ...options, current: () => store.current, metrics });
+  const tls = options.tls && opening.use(await watchTlsFiles(options.tls, { clock, log, metrics }));
+  if (tls === undefined) opening.defer(warnOfNoTls(store, log));
+  else {
+    metrics.gauge(
+      "postern_tls_certificate_not_after_timestamp_seconds",
+      () => tls.current.notAfterMs / 1000,
+    );
+  }
+  const dataPath = createDataPath({
+    ...options,
+    current: () => store.current,
+    metrics,
+    tls,
+  });
   opening.use(dataPath);
   const address = await dataPath.listen(options.listen);
   opening.defer(async () => {
@@ -216,6 +233,22 @@ async function take(
     metrics.count("postern_bundle_refusals_total", store.refused.code);
   }
   return outcome;
+}
+
+/** Whoever asks for TLS where there is none shall find the reason before the callers do. */
+function warnOfNoTls(store: BundleStore<Prepared>, log: Log): () => void {
+  let told: string | undefined;
+  const look = (): void => {
+    const { layers, digest } = store.current;
+    const asking = layers.filter(({ transport }) => transport?.tls === "Strict");
+    if (asking.length === 0 || digest === told) return;
+    told = digest;
+    log.warn("Policies ask for TLS, and the sidecar has no certificate: every request is refused", {
+      policies: asking.map(({ policy }) => policy),
+    });
+  };
+  look();
+  return store.onChange(look);
 }
 
 function measure(store: BundleStore<Prepared>, metrics: Metrics): void {

@@ -5,12 +5,13 @@
 import { once } from "node:events";
 import { systemClock } from "../../runtime/clock.ts";
 import { type LogLevel, createLog } from "../../runtime/log.ts";
+import type { TlsFiles } from "../../sidecar/connection/tls-files.ts";
 import { startSidecar } from "../../sidecar/sidecar.ts";
 import { VERSION } from "../../sidecar/version.ts";
 import { addressText, parseAddress, parseUpstream } from "../address.ts";
 import { FILE_WORKLOAD, type Loaded } from "../files/load.ts";
 import { hasErrors, problemText } from "../files/problem.ts";
-import { DONE, type Io, PROBLEM } from "../io.ts";
+import { DONE, type Io, PROBLEM, UsageError } from "../io.ts";
 import { openPolicyFeed } from "../run/policy-feed.ts";
 
 export interface RunOptions {
@@ -18,6 +19,9 @@ export interface RunOptions {
   readonly upstream: string;
   readonly listen: string;
   readonly admin: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsClientCa?: string;
   readonly logLevel: LogLevel;
 }
 
@@ -28,6 +32,7 @@ export async function runCommand(options: RunOptions, io: Io): Promise<number> {
   const listen = parseAddress(options.listen, "--listen");
   const admin = parseAddress(options.admin, "--admin");
   const upstream = parseUpstream(options.upstream, "--upstream");
+  const tls = tlsFiles(options);
   const clock = systemClock;
   const log = createLog({ level: options.logLevel, clock, write: io.out });
   const say = (line: string): void => io.err(`postern: ${line}\n`);
@@ -62,6 +67,7 @@ export async function runCommand(options: RunOptions, io: Io): Promise<number> {
       listen,
       upstream,
       admin,
+      ...(tls !== undefined && { tls }),
       clock,
       log,
       maxStaleMs: NEVER_STALE_MS,
@@ -74,7 +80,7 @@ export async function runCommand(options: RunOptions, io: Io): Promise<number> {
     return policies.map(({ name }) => name).join(", ");
   };
   say(
-    `enforces ${enforced()} and serves on http://${addressText(sidecar.address)} ` +
+    `enforces ${enforced()} and serves on ${tls === undefined ? "http" : "https"}://${addressText(sidecar.address)} ` +
       `for ${options.upstream}; admin on http://${addressText(sidecar.adminAddress ?? admin)}`,
   );
   isServing = true;
@@ -89,6 +95,21 @@ export async function runCommand(options: RunOptions, io: Io): Promise<number> {
   say("stopping: requests in flight may end");
   await sidecar.close();
   return DONE;
+}
+
+function tlsFiles({ tlsCert, tlsKey, tlsClientCa }: RunOptions): TlsFiles | undefined {
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new UsageError("--tls-cert and --tls-key: one is useless without the other");
+  }
+  if (tlsCert === undefined || tlsKey === undefined) {
+    if (tlsClientCa === undefined) return undefined;
+    throw new UsageError("--tls-client-ca needs --tls-cert and --tls-key");
+  }
+  return {
+    cert: tlsCert,
+    key: tlsKey,
+    ...(tlsClientCa !== undefined && { clientCa: tlsClientCa }),
+  };
 }
 
 type StoreState = Awaited<ReturnType<typeof startSidecar>>["store"]["state"];

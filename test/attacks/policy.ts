@@ -81,3 +81,21 @@ export function transportPolicy(): Bundle {
     ],
   });
 }
+
+/** A proxy in front that writes the PROXY header. */
+export function proxyHeaderPolicy(): Bundle {
+  return bundle({
+    layers: [
+      layer({
+        transport: transport({
+          clientAddress: { from: "ProxyProtocol" },
+          ipAccess: {
+            allow: { kind: "listed", networks: ["10.0.0.0/8", "127.0.0.0/8"] },
+            deny: ["10.9.0.0/16"],
+          },
+        }),
+        operations: operations([rule("GET HEAD POST", "/ping")]),
+      }),
+    ],
+  });
+}

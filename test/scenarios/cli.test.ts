@@ -68,6 +68,14 @@ describe("postern", () => {
       ["run", "-f", ORDERS, "--upstream", "http://127.0.0.1:1", "--listen", "nowhere"],
       "--listen must be HOST:PORT, like 127.0.0.1:8080",
     ],
+    [
+      ["run", "-f", ORDERS, "--upstream", "http://127.0.0.1:1", "--tls-cert", "a"],
+      "--tls-cert and --tls-key: one is useless without the other",
+    ],
+    [
+      ["run", "-f", ORDERS, "--upstream", "http://127.0.0.1:1", "--tls-client-ca", "a"],
+      "--tls-client-ca needs --tls-cert and --tls-key",
+    ],
     [["dev", "--sidecars", "0"], "It must be a whole number from 1 to 50"],
     [["dev", "--nats", "http://x"], "--nats must be like nats://127.0.0.1:4222"],
     [["dev", "--nats", "nats://x", "--in-process"], "cannot be used with option"],

@@ -3,6 +3,7 @@ import type { Bundle } from "../../policy/bundle.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import type { LogFields } from "../../runtime/log.ts";
 import { silentLog } from "../../runtime/log.ts";
+import type { WatchedTlsFiles } from "../../sidecar/connection/tls-files.ts";
 import type { DataPath, DataPathLimits } from "../../sidecar/data-path.ts";
 import { createDataPath } from "../../sidecar/data-path.ts";
 import type { DecisionRecord } from "../../sidecar/decision-record.ts";
@@ -40,6 +41,7 @@ export interface LaneOptions {
   readonly limits?: Partial<DataPathLimits>;
   /** Default: the recording upstream. */
   readonly to?: UpstreamAddress;
+  readonly tls?: WatchedTlsFiles;
 }
 
 export async function openLane(options: LaneOptions = {}): Promise<Lane> {
@@ -56,6 +58,7 @@ export async function openLane(options: LaneOptions = {}): Promise<Lane> {
     metrics,
     record: (record) => records.push(record),
     ...(options.limits !== undefined && { limits: options.limits }),
+    ...(options.tls !== undefined && { tls: options.tls }),
   });
   const address = await path.listen({ host: "127.0.0.1", port: 0 });
   const lane: Lane = {
