@@ -112,7 +112,9 @@ export async function request({ quick, say }: RequestOptions): Promise<readonly 
       byOperations.set(count, running.use(await stage.startPostern(count)));
     }
     await warm([...byOperations.values()], [works.get, works.get], load);
-    grown = await growth({ subject: postern, byOperations, works, rounds: 3, load, say });
+    // Has served requests by then, but no more connections than usual.
+    const fresh = byOperations.get(100) ?? postern;
+    grown = await growth({ subject: postern, fresh, byOperations, works, rounds: 3, load, say });
   }
   return [
     targetTable(
@@ -190,7 +192,8 @@ function targets(results: {
       name: "added latency at 1000 requests/s, p50 ms",
       atMost: 0.4,
       measured: added(timed, POSTERN, 1_000, 0.5),
-      floor: directly(timed, 1_000, 0.5),
+      // Half of the requests in a queue of the machine's own are more than a median hides.
+      floor: directly(timed, 1_000, 0.9),
     },
     {
       name: "added latency at 1000 requests/s, p99 ms",
