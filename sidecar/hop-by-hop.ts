@@ -31,6 +31,8 @@ const NEVER_TRAILER: ReadonlySet<string> = new Set([
   "cache-control",
 ]);
 
+const NOTHING: ReadonlySet<string> = new Set();
+
 /** Methods for which a missing body is worth a word (RFC 9110 §8.6). */
 const EXPECT_BODY: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
 
@@ -70,24 +72,33 @@ export function requestHeaders(
 export function responseHeaders(raw: readonly string[]): {
   readonly lines: readonly HeaderLine[];
   readonly trailers: ReadonlySet<string>;
-  /** Values of Transfer-Encoding. */
-  readonly codings: readonly string[];
 } {
-  const all = toLines(raw);
-  const values = (key: string): string[] =>
-    all.filter((line) => line.key === key).map((line) => line.value);
-  const named = connectionOptions(values("connection"));
-  const hasLength = all.some(({ key }) => key === "content-length");
-  const lines = all.filter(({ key }) => !HOP_BY_HOP.has(key) && !named.has(key));
+  let lines: HeaderLine[] = [];
+  let named = NOTHING;
+  let declared: string[] | undefined;
+  let connection: string[] | undefined;
+  let hasLength = false;
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i] ?? "";
+    const key = name.toLowerCase();
+    const value = raw[i + 1] ?? "";
+    if (!HOP_BY_HOP.has(key)) {
+      lines.push({ name, key, value });
+      if (key === "content-length") hasLength = true;
+    } else if (key === "connection") (connection ??= []).push(value);
+    else if (key === "trailer") (declared ??= []).push(...value.split(","));
+  }
+  if (connection !== undefined) named = connectionOptions(connection);
+  if (named.size > 0) lines = lines.filter(({ key }) => !named.has(key));
   // Trailers need chunks; with a length there is no place for them.
-  const declared = hasLength ? [] : values("trailer").flatMap((value) => value.split(","));
+  if (declared === undefined || hasLength) return { lines, trailers: NOTHING };
   const trailers = new Set(
     declared.map((name) => name.trim().toLowerCase()).filter((key) => key !== "" && isTrailer(key)),
   );
   if (trailers.size > 0) {
     lines.push({ name: "Trailer", key: "trailer", value: [...trailers].join(", ") });
   }
-  return { lines, trailers, codings: values("transfer-encoding") };
+  return { lines, trailers };
 }
 
 export function trailerLines(
@@ -103,6 +114,8 @@ function isTrailer(key: string): boolean {
 
 /** Never a framing field: an answer that asks to drop its own length is not followed. */
 function connectionOptions(values: readonly string[]): ReadonlySet<string> {
+  // What nearly all say; it names a header that is of one connection anyway.
+  if (values.length === 0 || (values.length === 1 && values[0] === "keep-alive")) return NOTHING;
   const options = new Set<string>();
   for (const value of values) {
     for (const option of value.split(",")) options.add(option.trim().toLowerCase());
