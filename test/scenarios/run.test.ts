@@ -9,12 +9,16 @@ import {
   writeFileSync,
 } from "node:fs";
 import { Agent, type Server, createServer, request } from "node:http";
+import { request as secureRequest } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TLSSocket } from "node:tls";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { exampleJwks, exampleToken } from "../../examples/token.mjs";
-import { ROOT, type Running, startCli } from "../support/cli.ts";
+import { tlsFolder } from "../support/acceptor.ts";
+import { authority } from "../support/certificates.ts";
+import { ROOT, type Running, runCli, startCli } from "../support/cli.ts";
 import { waitFor } from "../support/wait.ts";
 
 const POLICY = readFileSync(join(ROOT, "examples/orders-api/policy.yaml"), "utf8");
@@ -59,17 +63,18 @@ afterEach(async () => {
 async function start(
   path = policy,
   stdin?: string,
+  more: readonly string[] = [],
 ): Promise<{ port: number; admin: number; running: Running }> {
   const { port } = upstream.address() as AddressInfo;
   const running = startCli(
-    `run -f ${path} --upstream http://127.0.0.1:${port} --listen 127.0.0.1:0 --admin 127.0.0.1:0`.split(
-      " ",
-    ),
+    `run -f ${path} --upstream http://127.0.0.1:${port} --listen 127.0.0.1:0 --admin 127.0.0.1:0`
+      .split(" ")
+      .concat(more),
     stdin === undefined ? {} : { stdin },
   );
   postern = running;
   const said = await running.says(
-    /serves on http:\/\/127\.0\.0\.1:(\d+) .*admin on http:\/\/127\.0\.0\.1:(\d+)/,
+    /serves on https?:\/\/127\.0\.0\.1:(\d+) .*admin on http:\/\/127\.0\.0\.1:(\d+)/,
   );
   return { port: Number(said[1]), admin: Number(said[2]), running };
 }
@@ -238,5 +243,56 @@ describe("postern run", () => {
     await waitFor("the keys", async () => (await ask(port)).status === 200, { withinMs: 15_000 });
     issuer.close();
     issuer.closeAllConnections();
+  });
+});
+
+describe("postern run --tls-cert", () => {
+  test("serves TLS, with a new certificate as soon as the files change, and tells when it ends", async () => {
+    writeFileSync(policy, POLICY);
+    const ca = await authority();
+    using tls = tlsFolder(await ca.issue({ dns: ["orders.example"], commonName: "first" }));
+    const { cert, key } = tls.files;
+    const { port, admin } = await start(policy, undefined, ["--tls-cert", cert, "--tls-key", key]);
+    const subjectOf = (): Promise<{ readonly status: number; readonly subject: unknown }> =>
+      new Promise((resolve, reject) => {
+        const outgoing = secureRequest(
+          {
+            host: "127.0.0.1",
+            port,
+            path: "/orders/1",
+            agent: false,
+            servername: "orders.example",
+            ca: ca.cert,
+            headers: { host: "orders.example", authorization: `Bearer ${TOKEN}` },
+          },
+          (answer) => {
+            answer.resume();
+            const { subject } = (answer.socket as TLSSocket).getPeerCertificate();
+            resolve({ status: answer.statusCode ?? 0, subject: subject.CN });
+          },
+        );
+        outgoing.once("error", reject);
+        outgoing.end();
+      });
+    expect(await subjectOf()).toEqual({ status: 200, subject: "first" });
+    expect((await ask(port)).status).toBe(200);
+    tls.install(await ca.issue({ dns: ["orders.example"], commonName: "second" }));
+    await waitFor("the new certificate", async () => (await subjectOf()).subject === "second");
+    const metrics = (await ask(admin, "/metrics")).body;
+    const end = /^postern_tls_certificate_not_after_timestamp_seconds (\d+)$/m.exec(metrics)?.[1];
+    expect(Math.abs(Number(end) - Date.now() / 1000 - 3600)).toBeLessThan(60);
+  });
+
+  test("does not start with files that do not fit, and names the file", async () => {
+    writeFileSync(policy, POLICY);
+    const ca = await authority();
+    using tls = tlsFolder(await ca.issue());
+    tls.write("key", (await ca.issue()).key);
+    const line =
+      `run -f ${policy} --upstream http://127.0.0.1:1 --listen 127.0.0.1:0 --admin 127.0.0.1:0 ` +
+      `--tls-cert ${tls.files.cert} --tls-key ${tls.files.key}`;
+    const { exitCode, stderr } = await runCli(line.split(" "));
+    expect(stderr).toContain("does not belong to the certificate in");
+    expect(exitCode).toBe(1);
   });
 });
