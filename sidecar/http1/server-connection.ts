@@ -126,10 +126,11 @@ export class ServerConnection implements ParserEvents, ReplyConnection {
     this.#next();
   }
 
-  /** At once. What would look like a whole answer by its end is reset. */
+  /** At once. What would look like a whole answer by its end is reset; TLS has a word for its end, which is not said. */
   abort(): void {
     this.#outbox.flush();
-    if (this.#reply?.endsByClose === true) this.#socket.resetAndDestroy();
+    const isPlain = this.#inbound.client.tls === undefined;
+    if (isPlain && this.#reply?.endsByClose === true) this.#socket.resetAndDestroy();
     else this.#socket.destroy();
   }
 
