@@ -12,6 +12,8 @@ import { openLane } from "../support/lane.ts";
 import type { RawClient } from "../support/raw-client.ts";
 import { waitFor } from "../support/wait.ts";
 import { runs } from "./runs.ts";
+import type { Mutation } from "./mutations.ts";
+import { anywhere } from "./mutations.ts";
 
 const POLICY = bundle({
   layers: [
@@ -86,27 +88,9 @@ const PIECES = [
   "HTTP/1.1",
 ];
 
-type Mutation = (text: string) => string;
 const spot = fc.nat({ max: 400 });
-const at = (text: string, where: number): number => where % (text.length + 1);
 const mutation: fc.Arbitrary<Mutation> = fc.oneof(
-  fc.tuple(spot, fc.constantFrom(...PIECES)).map(
-    ([where, piece]): Mutation =>
-      (text) =>
-        text.slice(0, at(text, where)) + piece + text.slice(at(text, where)),
-  ),
-  fc.tuple(spot, fc.nat({ max: 255 })).map(
-    ([where, byte]): Mutation =>
-      (text) =>
-        text.slice(0, at(text, where)) +
-        String.fromCharCode(byte) +
-        text.slice(at(text, where) + 1),
-  ),
-  fc.tuple(spot, fc.nat({ max: 12 })).map(
-    ([where, length]): Mutation =>
-      (text) =>
-        text.slice(0, at(text, where)) + text.slice(at(text, where) + length),
-  ),
+  ...anywhere(spot, PIECES),
   // At the border of a line, where a header line is a header line.
   fc.tuple(spot, fc.constantFrom(...PIECES)).map(([nth, piece]): Mutation => (text) => {
     const lines = text.split("\r\n");

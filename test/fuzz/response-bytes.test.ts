@@ -8,6 +8,8 @@ import type { Lane } from "../support/lane.ts";
 import { openLane } from "../support/lane.ts";
 import type { RawClient } from "../support/raw-client.ts";
 import { runs } from "./runs.ts";
+import type { Mutation } from "./mutations.ts";
+import { at, anywhere } from "./mutations.ts";
 
 /** `$` is where the request's own mark stands. */
 const SEEDS = [
@@ -48,27 +50,9 @@ const PIECES = [
   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
 ];
 
-type Mutation = (text: string) => string;
 const spot = fc.nat({ max: 200 });
-const at = (text: string, where: number): number => where % (text.length + 1);
 const mutation: fc.Arbitrary<Mutation> = fc.oneof(
-  fc.tuple(spot, fc.constantFrom(...PIECES)).map(
-    ([where, piece]): Mutation =>
-      (text) =>
-        text.slice(0, at(text, where)) + piece + text.slice(at(text, where)),
-  ),
-  fc.tuple(spot, fc.nat({ max: 255 })).map(
-    ([where, byte]): Mutation =>
-      (text) =>
-        text.slice(0, at(text, where)) +
-        String.fromCharCode(byte) +
-        text.slice(at(text, where) + 1),
-  ),
-  fc.tuple(spot, fc.nat({ max: 12 })).map(
-    ([where, length]): Mutation =>
-      (text) =>
-        text.slice(0, at(text, where)) + text.slice(at(text, where) + length),
-  ),
+  ...anywhere(spot, PIECES),
   // Behind the answer: where the next one's answer would stand.
   fc.constantFrom(...SEEDS).map(
     (seed): Mutation =>
